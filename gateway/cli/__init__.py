@@ -1,0 +1,1 @@
+"""The `lazaretto` command, a file a subcommand."""

@@ -1,0 +1,75 @@
+"""The gateway's one door to the sandbox: a document goes in, a flattened file or a typed reason comes out.
+
+Trusts: the caller's bounds. Does not trust: the document, nor anything that comes back from where it was opened.
+Fails: a document that cannot be flattened is a value (`NotFlattened`); a house that cannot start sandboxes at all is
+`SandboxUnavailableError`, on which the gateway answers 451.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Want(enum.StrEnum):
+    """What the document is to become."""
+
+    PDF = "pdf"  # a flattened PDF of all pages
+    IMAGE = "image"  # one PNG or JPEG re-encoded from pixels, for pictures that an HTML body shows
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one document may cost. Lengths in bytes, pages in points (1/72 inch), time in seconds."""
+
+    document_bytes: int = 64 * 1024 * 1024
+    output_bytes: int = 256 * 1024 * 1024
+    pages: int = 1000
+    page_points: int = 10_000
+    page_pixels: int = 36_000_000
+    total_pixels: int = 12_000_000_000
+    page_text_bytes: int = 1 << 20
+    seconds: float = 300.0
+    memory_bytes: int = 2 * 1024 * 1024 * 1024
+    processes: int = 256
+    dpi: int = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Flattened:
+    """A safe file made from pixels. `path` is the output the caller named; `found` the type seen by content."""
+
+    path: Path
+    media_type: str  # application/pdf, image/png or image/jpeg
+    found: str
+    pages: int
+    size: int  # bytes
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotFlattened:
+    """Why there is no safe file: `reason` is one of `sandbox.contract.REASONS`."""
+
+    reason: str
+    found: str  # "" where the document was not identified
+    seconds: float
+
+
+class SandboxUnavailableError(Exception):
+    """No sandbox can be started on this host; the text is one clear line for the administrator."""
+
+
+class Sandbox(Protocol):
+    """What the gateway asks of the sandbox, and what its fakes in `tests/fakes/` answer."""
+
+    async def flatten(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
+        """Write the flattened form of `untrusted_document` to `output`, in a sandbox of its own.
+
+        Raises SandboxUnavailableError where no sandbox can be had. `output` exists afterwards only for `Flattened`.
+        """
+        ...

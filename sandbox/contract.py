@@ -1,0 +1,59 @@
+"""What guest and host say to each other: frames, limits and reasons.
+
+The guest (untrusted, inside gVisor) imports this file, and so does the host (trusted). It holds constants only and
+imports nothing, so that neither side can be changed through it. The host believes nothing that arrives in this form:
+`sandbox/host/untrusted_answer.py` checks each field against its bound before it is used.
+
+Host to guest, on standard input, once:  REQUEST header, then exactly `length` bytes of document, then end of file.
+Guest to host, on standard output:       HELLO FOUND (PAGE PIXELS* TEXT?)* END     or     HELLO FOUND? FAILED
+and then end of file. A byte after END or FAILED makes the whole answer void. All integers are big-endian, unsigned.
+"""
+
+VERSION = 1
+MAGIC = b"LAZ"
+
+# struct format of a request: magic, version, flags, dpi, max_pages, max_page_pixels, max_total_pixels,
+# max_page_points, max_text_bytes (a page), length of the document
+REQUEST = ">3sBHHIQQIIQ"
+FLAG_TEXT = 1  # send the text layer
+FLAG_IMAGE = 2  # the document is wanted as one picture: first frame only, a pixel for a pixel
+
+# every frame: type, length of the payload
+FRAME = ">BI"
+HELLO = 1  # magic, version (HELLO_PAYLOAD)
+FOUND = 2  # media type found by content, ASCII, at most MAX_MEDIA_TYPE bytes
+PAGE = 3  # width, height in pixels; width, height in thousandths of a point (PAGE_PAYLOAD)
+PIXELS = 4  # the next bytes of the page's RGB rows, 3 bytes a pixel, no padding; at most MAX_CHUNK
+TEXT = 5  # the page's text, UTF-8: a line a run, "x0 y0 x1 y1 text", hundredths of a point from the top left
+END = 6  # number of pages sent (END_PAYLOAD)
+FAILED = 7  # one of GUEST_REASONS, ASCII
+
+HELLO_PAYLOAD = ">3sB"
+PAGE_PAYLOAD = ">IIII"
+END_PAYLOAD = ">I"
+
+MAX_MEDIA_TYPE = 127  # RFC 6838 section 4.2: a type and a subtype of at most 127 together is more than any in use
+MAX_CHUNK = 1 << 20  # bytes of pixels in one frame; bounds the host's buffer
+MAX_REASON = 32
+
+# Why a document was not flattened. These words are public: `convert --json`, `filter --report`, notices and the log.
+ENCRYPTED = "encrypted"  # needs a password or a key
+CORRUPT = "corrupt"  # its own reader could not open it, or no page could be drawn
+EMPTY = "empty"  # no bytes, or nothing that could be shown
+UNKNOWN_TYPE = "unknown_type"  # not a kind of document that can be flattened
+TOO_MANY_PAGES = "too_many_pages"
+PAGE_TOO_LARGE = "page_too_large"  # wider or higher than the bound, in points
+TOO_MANY_PIXELS = "too_many_pixels"  # one page, or all of them together
+OUT_OF_MEMORY = "out_of_memory"
+# these are the host's own findings; a guest that claims one is lying
+DOCUMENT_TOO_LARGE = "document_too_large"  # more bytes in than the bound
+OUTPUT_TOO_LARGE = "output_too_large"  # more bytes out than the bound
+DEADLINE = "deadline"  # wall-clock time ran out
+SANDBOX_DIED = "sandbox_died"  # ended without an end mark
+SANDBOX_LIED = "sandbox_lied"  # broke this contract
+
+GUEST_REASONS = frozenset(
+    {ENCRYPTED, CORRUPT, EMPTY, UNKNOWN_TYPE, TOO_MANY_PAGES, PAGE_TOO_LARGE, TOO_MANY_PIXELS, OUT_OF_MEMORY}
+)
+HOST_REASONS = frozenset({DOCUMENT_TOO_LARGE, OUTPUT_TOO_LARGE, DEADLINE, SANDBOX_DIED, SANDBOX_LIED})
+REASONS = GUEST_REASONS | HOST_REASONS
