@@ -60,6 +60,18 @@ class NotFlattened:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """How sandboxes are started; `[sandbox]` in the configuration."""
+
+    runtime: str = "auto"  # the outer container: auto, runc or podman
+    platform: str = "auto"  # gVisor's platform: auto, systrap or ptrace
+    cache_dir: Path | None = None  # where the image is kept; None: /var/cache/lazaretto as root, else the user's cache
+    concurrency: int = 2  # documents under way at once
+    text_layer: bool = True  # an invisible layer of text, so that the PDF can be searched and copied from
+    limits: Limits = Limits()
+
+
 class SandboxUnavailableError(Exception):
     """No sandbox can be started on this host; the text is one clear line for the administrator."""
 
@@ -73,3 +85,10 @@ class Sandbox(Protocol):
         Raises SandboxUnavailableError where no sandbox can be had. `output` exists afterwards only for `Flattened`.
         """
         ...
+
+
+def open_sandbox(settings: SandboxSettings) -> Sandbox:
+    """Choose and prove a way to start sandboxes; raises SandboxUnavailableError with what to do where there is none."""
+    from sandbox.host.service import LocalSandbox  # noqa: PLC0415 - the host side, and PyMuPDF with it, only when used
+
+    return LocalSandbox.open(settings)
