@@ -1,0 +1,282 @@
+"""Settings: defaults < file < command line, checked at load, frozen afterwards.
+
+`config/lazaretto.toml` names every key with its default and its reason; a test compares it with this file. Rooms that
+know nothing of files keep their own settings (`mail.tree.Bounds`, `mail.policy.Policy`,
+`sandbox.client.SandboxSettings`); their sections here are made from those dataclasses, so that no default is written
+twice. Trusts the administrator, not his typing: an unknown key or a wrong value is `ConfigError`, a line each with
+the key, what is wrong and what to do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import ipaddress
+import os
+import tomllib
+import typing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+
+from gateway.mail.policy import Policy
+from gateway.mail.tree import Bounds
+from sandbox.client import Limits, SandboxSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic_core import ErrorDetails
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text is a line for each fault."""
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """HOST:PORT with an IPv6 address in brackets; raises ValueError with what to write."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
+        raise ValueError('write it as HOST:PORT, for example "127.0.0.1:10025" or "[::1]:10025"')
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _address(value: str) -> str:
+    split_address(value)
+    return value
+
+
+def _network(value: str) -> str:
+    ipaddress.ip_network(value)  # its ValueError says what is wrong
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Network = Annotated[str, AfterValidator(_network)]
+Count = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+Directory = Annotated[Path | None, BeforeValidator(lambda value: value or None)]  # "": the usual place
+
+
+class Section(BaseModel):
+    """What all sections have in common."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class SmtpSettings(Section):
+    """`[smtp]`: the side that takes mail in."""
+
+    listen: Address = "127.0.0.1:10025"
+    hostname: Annotated[str, Field(pattern=r"^[\x21-\x7e]*$", max_length=255)] = ""
+    max_message_bytes: Count = 64 * 1024 * 1024
+    max_line_bytes: Count = 2 * 1024 * 1024
+    max_recipients: Count = 1000
+    max_command_bytes: Annotated[int, Field(ge=512, le=65536)] = 4096
+    max_connections: Count = 100
+    max_memory_bytes: Count = 1024 * 1024 * 1024
+    command_seconds: Seconds = 300.0
+    chunk_seconds: Seconds = 180.0
+    data_seconds: Seconds = 1800.0
+    drain_seconds: Seconds = 600.0
+    xforward_peers: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
+
+    @property
+    def listen_address(self) -> tuple[str, int]:
+        """Host and port."""
+        return split_address(self.listen)
+
+
+class RelaySettings(Section):
+    """`[relay]`: the next hop."""
+
+    next_hop: Address = "127.0.0.1:10026"
+    connect_seconds: Seconds = 30.0
+    greeting_seconds: Seconds = 300.0
+    command_seconds: Seconds = 300.0
+    data_seconds: Seconds = 120.0
+    dot_seconds: Seconds = 600.0
+
+    @property
+    def next_hop_address(self) -> tuple[str, int]:
+        """Host and port."""
+        return split_address(self.next_hop)
+
+
+class MessageSettings(Section):
+    """`[message]`: what one message may cost as a whole."""
+
+    deadline_seconds: Seconds = 540.0
+    max_output_bytes: Count = 128 * 1024 * 1024
+    max_hops: Count = 50
+    parallel_parts: Count = 2
+    work_directory: Directory = None
+
+
+class OriginalsSettings(Section):
+    """`[originals]`: the quarantine."""
+
+    directory: Directory = None
+
+    @property
+    def place(self) -> Path:
+        """The directory in effect."""
+        return self.directory or state_directory() / "originals"
+
+
+class LogSettings(Section):
+    """`[log]`."""
+
+    format: Literal["json", "console"] = "json"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """All of it; a section each."""
+
+    smtp: SmtpSettings
+    relay: RelaySettings
+    message: MessageSettings
+    mail: Bounds
+    policy: Policy
+    sandbox: SandboxSettings
+    originals: OriginalsSettings
+    log: LogSettings
+
+    def effective(self) -> dict[str, Any]:
+        """Every value in effect, for the log at start."""
+        return {
+            field.name: _plain(getattr(self, field.name))
+            for field in dataclasses.fields(self)  # a section each
+        }
+
+
+def state_directory(environ: Mapping[str, str] = os.environ, user: int | None = None) -> Path:
+    """StateDirectory= of systemd, /var/lib/lazaretto for root, XDG_STATE_HOME for other users."""
+    if given := environ.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0])
+    if (os.geteuid() if user is None else user) == 0:
+        return Path("/var/lib/lazaretto")
+    home = environ.get("XDG_STATE_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "state") / "lazaretto"
+
+
+def load(file: Path | None = None, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
+    """Read and check; raises ConfigError."""
+    given: dict[str, Any] = _read(file) if file else {}
+    for section, keys in (overrides or {}).items():
+        values = given.setdefault(section, {})
+        if isinstance(values, dict):
+            values.update(keys)
+    try:
+        checked = _FILE.model_validate(given)
+    except ValidationError as error:
+        name = file or "command line"
+        raise ConfigError("\n".join(f"{name}: {_explained(fault)}" for fault in error.errors())) from None
+    settings = _settings(checked)
+    if settings.message.max_output_bytes < settings.smtp.max_message_bytes:
+        raise ConfigError(
+            f"{file or 'configuration'}: message.max_output_bytes: is below smtp.max_message_bytes; "
+            "untouched messages would not fit, so raise it to that at least"
+        )
+    return settings
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}; check the path and its permissions") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: is not TOML: {error}; mend that line") from None
+
+
+def _mirror(values: type, name: str) -> type[Section]:
+    """A section made from a room's own dataclass: its fields, its defaults, every number above zero."""
+    fields: dict[str, Any] = {}
+    hints = typing.get_type_hints(values, localns={"Path": Path})
+    for field in dataclasses.fields(values):
+        kind = hints[field.name]
+        if dataclasses.is_dataclass(kind):
+            kind = _mirror(typing.cast("type", kind), field.name.title())
+            fields[field.name] = (kind, kind())
+            continue
+        if kind in (int, float):
+            kind = Annotated[kind, Field(gt=0)]
+        elif kind == Path | None:
+            kind = Directory
+        default = field.default if field.default is not dataclasses.MISSING else None
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        fields[field.name] = (kind, default)
+    return typing.cast("type[Section]", create_model(name, __base__=Section, **fields))
+
+
+_SECTIONS: dict[str, type[Section]] = {
+    "smtp": SmtpSettings,
+    "relay": RelaySettings,
+    "message": MessageSettings,
+    "mail": _mirror(Bounds, "Bounds"),
+    "policy": _mirror(Policy, "Policy"),
+    "sandbox": _mirror(SandboxSettings, "Sandbox"),
+    "originals": OriginalsSettings,
+    "log": LogSettings,
+}
+_FILE: type[Section] = create_model(
+    "File", __base__=Section, **{name: (kind, kind()) for name, kind in _SECTIONS.items()}
+)  # type: ignore[call-overload] # made of data
+
+
+def _settings(checked: Section) -> Settings:
+    section = {name: getattr(checked, name) for name in _SECTIONS}
+    sandbox = dict(section["sandbox"])
+    sandbox["limits"] = Limits(**dict(sandbox["limits"]))
+    section["sandbox"] = SandboxSettings(**sandbox)
+    section["mail"] = Bounds(**dict(section["mail"]))
+    section["policy"] = Policy(**dict(section["policy"]))
+    return Settings(**section)
+
+
+def _explained(fault: ErrorDetails) -> str:
+    """Where, what, and what to do about it, in one line."""
+    key = ".".join(str(step) for step in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"{key}: no such key; {_nearest([str(step) for step in fault['loc']])}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}, but it is {fault['input']!r}; see that key in config/lazaretto.toml"
+
+
+def _nearest(path: list[str]) -> str:
+    known = [name for name, _ in keys() if name.count(".") == len(path) - 1]
+    known += list(_SECTIONS) if len(path) == 1 else []
+    close = difflib.get_close_matches(".".join(path), known, 1)
+    return f"did you mean {close[0]}?" if close else "remove it, or see config/lazaretto.toml for those that there are"
+
+
+def keys() -> list[tuple[str, Any]]:
+    """Every key with its default, as `section.key` or `section.table.key`."""
+    found: list[tuple[str, Any]] = []
+
+    def collect(prefix: str, section: Section) -> None:
+        for name in type(section).model_fields:
+            value = getattr(section, name)
+            if isinstance(value, Section):
+                collect(f"{prefix}{name}.", value)
+            else:
+                found.append((prefix + name, value))
+
+    for name, kind in _SECTIONS.items():
+        collect(f"{name}.", kind())
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Section):
+        return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, (frozenset, set, tuple, list)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
