@@ -1,0 +1,111 @@
+"""Writes a whole message anew from our own reading, so that no two parsers can read it differently. Pure.
+
+Of the sender's header only what cannot bear on structure is kept: fields with well-formed names, folded lines that are
+not empty, no control bytes; of what RFC 5322 section 3.6 allows once, the first.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from gateway.mail.entity import CRLF, Entity, content_field, content_id_field, multipart_entity, token_param
+from gateway.mail.filename import header_parameters, safe_filename
+from gateway.mail.tree import Header, Kind, Part
+
+if TYPE_CHECKING:
+    from gateway.mail.fragments import Fragments
+
+BROKEN_BY_CHANGE = frozenset({"multipart/signed", "multipart/encrypted", "multipart/appledouble"})
+_KNOWN_SUBTYPES = frozenset({"mixed", "alternative", "related", "report", "parallel"})
+# RFC 5322 section 3.6: once only
+_ONCE = frozenset({"from", "sender", "reply-to", "date", "message-id", "in-reply-to", "references", "subject"})
+_NAME = re.compile(rb"[!-9;-~]{1,76}")
+_LINE_ENDS = re.compile(rb"\r\n|\r|\n")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+")
+_EIGHT_BIT = re.compile(rb"[\x80-\xff]{1,20}")
+_LONG = 998  # RFC 5322 section 2.1.1
+_PIECE = 900
+_VALUE_BYTES = 60_000  # of one field; with its folding it stays below the bound of what is read
+
+
+def write(root: Part, fragments: Fragments) -> bytes:
+    """The message: kept fields, MIME fields of ours, body."""
+    entity = _entity(root, fragments, is_root=True)
+    lines = [*_kept_fields(root.headers, root.source), b"MIME-Version: 1.0", *entity.fields]
+    body = entity.body if entity.body.endswith(CRLF) else entity.body + CRLF
+    return CRLF.join([*lines, b"", body])
+
+
+def _entity(part: Part, fragments: Fragments, *, is_root: bool) -> Entity:
+    if part.kind is Kind.LEAF:
+        return fragments.leaf(part, is_root=is_root)
+    if part.kind is Kind.MESSAGE:
+        return _message(part, fragments)
+    children = [_entity(child, fragments, is_root=False) for child in part.children]
+    subtype = part.content_type.partition("/")[2]
+    params: list[str] = []
+    if subtype == "encrypted" and all(fragments.is_kept(child) for child in part.children):
+        params = ['protocol="application/pgp-encrypted"']
+    elif subtype not in _KNOWN_SUBTYPES:
+        subtype = "mixed"
+    if subtype == "report":
+        params = token_param("report-type", part.params.get("report-type", ""))
+    return multipart_entity(subtype, params, children, fragments.boundaries.fresh())
+
+
+def _message(part: Part, fragments: Fragments) -> Entity:
+    """An attached message, its own parts written anew inside it (RFC 2046 section 5.2.1)."""
+    body = write(part.children[0], fragments)
+    fields = [content_field("Content-Type", "message/rfc822", [])]
+    if not body.isascii():
+        fields.append(b"Content-Transfer-Encoding: 8bit")
+    if part.untrusted_filename:
+        name = safe_filename(part.untrusted_filename)
+        name = name if name.lower().endswith(".eml") else name + ".eml"
+        fields.append(content_field("Content-Disposition", "attachment", header_parameters("filename", name)))
+    return Entity((*fields, *content_id_field(part.content_id)), body)
+
+
+def _kept_fields(headers: tuple[Header, ...], source: bytes) -> list[bytes]:
+    kept: list[bytes] = []
+    seen: set[str] = set()
+    for header in headers:
+        name = header.span.of(source)[:200].partition(b":")[0].strip(b"\xef\xbb\xbf \t\r\n\0")
+        if not _NAME.fullmatch(name) or header.name.startswith("content-") or header.name in {"", "mime-version"}:
+            continue
+        if header.name in _ONCE and header.name in seen:
+            continue
+        seen.add(header.name)
+        kept.append(name + b":" + _value(header.value))
+    return kept
+
+
+def _value(untrusted_value: bytes) -> bytes:
+    """The value with its own folding, without what some parser could stumble over."""
+    value = untrusted_value[:_VALUE_BYTES]
+    try:
+        value.decode()
+    except UnicodeDecodeError:  # RFC 6532 allows UTF-8 and nothing else
+        value = _EIGHT_BIT.sub(_word, value)[:_VALUE_BYTES]
+    lines = [_CONTROL.sub(b"", line).rstrip() for line in _LINE_ENDS.split(value)]
+    first, *folded = lines
+    pieces = [_first(first)] + [b" " + line.strip() for line in folded if line.strip()]
+    return CRLF.join(short for piece in pieces for short in _short(piece))
+
+
+def _first(line: bytes) -> bytes:
+    return b" " + line.strip() if line.strip() else b""
+
+
+def _word(match: re.Match[bytes]) -> bytes:
+    """RFC 1428: 8-bit bytes of a charset that nobody named."""
+    return b" =?unknown-8bit?Q?" + b"".join(b"=%02X" % byte for byte in match[0]) + b"?= "
+
+
+def _short(line: bytes) -> list[bytes]:
+    """Lines that fit on the wire; cut without regard for words, as no sender of real mail comes here."""
+    if len(line) <= _PIECE:
+        return [line]
+    cut = [line[at : at + _PIECE] for at in range(0, len(line), _PIECE)]
+    return [cut[0], *(b" " + piece.strip() for piece in cut[1:] if piece.strip())]

@@ -1,0 +1,217 @@
+"""Finds files inside kept text: uuencoded, yEnc and BinHex blocks, data: URIs, ATTACH of calendars, raw base64, parts of
+other messages. Pure, never raises, linear.
+
+A block says where it stands in the decoded text and what it decodes to. `plan` gives each one a step of its own, and
+`rebuild` writes the text without it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
+
+from gateway.mail import content, decode
+from gateway.mail.filename import to_text
+
+BLOCKS = 100  # of one text; what lies behind the last one is taken out in one piece
+_YENC_BEGIN = re.compile(rb"(?im)^=ybegin [^\r\n]*")
+_YENC_END = re.compile(rb"(?im)^=yend[^\r\n]*")
+_YENC_CONTROL = re.compile(rb"(?im)^=y(?:part|end|begin)[^\r\n]*")
+_YENC_NAME = re.compile(rb"name=([^\r\n]{1,256})")
+_BINHEX = re.compile(rb"(?im)^[^\r\n]{0,80}must be converted with BinHex[^\r\n]*(?:[\r\n]+:[^:]*:?)?")
+_DATA_URI = re.compile(
+    rb"(?i)([=\"'(][ \t\r\n]*)?data:[ \t\r\n]*([a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127})?"
+    rb"((?:[ \t\r\n]*;[ \t\r\n]*[a-z0-9._-]{1,60}(?:=[^;,\"'<>()\r\n]{0,200})?){0,8})[ \t\r\n]*,"
+)
+_URI_BASE64 = re.compile(rb"[A-Za-z0-9+/=%\s_-]*")
+_URI_BARE = re.compile(rb"[^\s\"'<>)]*")
+_DATA_SCHEME = re.compile(
+    rb"(?i)(?<![a-z0-9_.-])data[ ]*:[ ]*(?:[a-z0-9.+-]+/[a-z0-9.+-]+)?[^,\"'<>]{0,300}?(?:;[ ]*base64)?[ ]*,"
+)
+_ICS_BINARY = re.compile(
+    rb"(?im)^[a-z0-9-]+(?:;(?:[^:\"\r\n]|\"[^\"\r\n]*\"|\r?\n[ \t])*)?"
+    rb";(?:\r?\n[ \t])?(?:encoding=(?:base64|b)|value=binary)(?:[^:\"\r\n]|\"[^\"\r\n]*\"|\r?\n[ \t])*:"
+    rb"((?:[^\r\n]|\r?\n[ \t])*)(?:\r?\n)?"
+)
+_ICS_NAME = re.compile(rb"(?i)(?:filename|x-label)=\"?([^\";:\r\n]{1,200})")
+_ICS_TYPE = re.compile(rb"(?i)fmttype=\"?([a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+)")
+_B64_RUN = re.compile(
+    rb"(?:(?<=[\r\n\"'>, \t(])|\A)[A-Za-z0-9+/]{40,}={0,2}"
+    rb"(?:(?:\r\n|\n|\r)[ \t>|]{0,4}[A-Za-z0-9+/]{4,}={0,2}(?=[ \t]*(?:[\r\n\"'<,)]|\Z)))*"
+)
+_ARMOR_BEFORE = re.compile(rb"-----BEGIN [A-Z0-9 ]+-----(?:[\r\n]+[A-Za-z0-9-]+: [^\r\n]*)*\s*\Z")
+_CTE_BEFORE = re.compile(rb"(?i)content-transfer-encoding[ \t]*:[ \t]*base64")
+_MIME_LINES = re.compile(rb"(?im)^[ \t>]*content-(?:type|transfer-encoding|disposition)[ \t]*:")
+_B64_LINES = 4  # lines from which on a run that decodes to no text counts as a file; tokens in links have one
+_B64_SUSPICIOUS = 120  # bytes from which on any run counts as one in a message that parsers read differently
+_LOOK_BACK = 600  # bytes before a run in which an armor line or a MIME field is looked for
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A file inside a text."""
+
+    kind: str  # uu, yenc, binhex, data, ics, b64 or mime
+    start: int
+    end: int
+    untrusted_name: str = ""
+    media_type: str = "application/octet-stream"
+    content: bytes = field(default=b"", repr=False)
+
+
+def find_blocks(untrusted_text: bytes, media_type: str, *, suspicious: bool) -> list[Block]:
+    """All blocks in the order of the text, none inside another; `suspicious` looks harder (ambiguous messages)."""
+    found = [*_uu(untrusted_text), *_yenc(untrusted_text), *_binhex(untrusted_text)]
+    if media_type == "text/calendar":
+        found += _calendar(untrusted_text)
+    if media_type != "text/plain":
+        found += _data_uris(untrusted_text)
+    found += _base64(untrusted_text, suspicious=suspicious)
+    if suspicious:
+        found += _mime(untrusted_text)
+    return _apart(found, len(untrusted_text))
+
+
+def hides_urls(untrusted_html: bytes) -> bool:
+    """True where more data: URIs appear once entities and blanks are decoded than stand there plainly."""
+    plain = len(_DATA_SCHEME.findall(content.plain_html(untrusted_html)))
+    return plain > len(_DATA_SCHEME.findall(untrusted_html.replace(b"\r", b"").replace(b"\n", b"").replace(b"\t", b"")))
+
+
+def _apart(found: list[Block], length: int) -> list[Block]:
+    """Drop what lies inside an earlier block; over the bound, one block takes the rest."""
+    apart: list[Block] = []
+    end = 0
+    for block in sorted(found, key=lambda b: (b.start, -b.end)):
+        if block.start < end:
+            if block.end > end:  # overlapping: cut the rest out as well, without content of its own
+                apart.append(Block(block.kind, end, block.end, content=block.content))
+                end = block.end
+            continue
+        if len(apart) == BLOCKS:
+            apart.append(Block("mime", block.start, length))
+            break
+        apart.append(block)
+        end = block.end
+    return apart
+
+
+def _uu(text: bytes) -> list[Block]:
+    found = []
+    position = 0
+    while begin := decode.UU_BEGIN.search(text, position):
+        end = _uu_end(text, begin)
+        position = max(end, begin.end())
+        if end > begin.end():
+            found.append(
+                Block(
+                    "uu",
+                    begin.start(),
+                    end,
+                    to_text(begin[3].strip()),
+                    content=decode.decode_uu(text[begin.start() : end]),
+                )
+            )
+    return found
+
+
+def _uu_end(text: bytes, begin: re.Match[bytes]) -> int:
+    """Where the block ends: behind its end line, or its last good line; the begin line's own end where none is good."""
+    good, odd = begin.end(), 0
+    for line in re.finditer(rb"[^\r\n]+", text[begin.end() :]):
+        after = begin.end() + line.end()
+        word = line[0].strip()
+        if word in (b"end", b"===="):
+            return after if good > begin.end() else good
+        if decode.looks_uu(line[0]) or (begin[1] and re.fullmatch(rb"[A-Za-z0-9+/=]+", word)):
+            good, odd = after, 0
+        elif (odd := odd + 1) > 3:  # noqa: PLR2004 - lines that mailers broke in two; more is text again
+            break
+    return good
+
+
+def _yenc(text: bytes) -> list[Block]:
+    found = []
+    position = 0
+    while begin := _YENC_BEGIN.search(text, position):
+        end_line = _YENC_END.search(text, begin.end())
+        position = end_line.end() if end_line else len(text)
+        lines = _YENC_CONTROL.sub(b"", text[begin.end() : position])
+        name = _YENC_NAME.search(begin[0])
+        found.append(
+            Block(
+                "yenc",
+                begin.start(),
+                position,
+                to_text(name[1].strip()) if name else "",
+                content=decode.decode_yenc(lines),
+            )
+        )
+    return found
+
+
+def _binhex(text: bytes) -> list[Block]:
+    """BinHex 4.0 is handed over as it stands: the sandbox says what it can make of it."""
+    return [Block("binhex", m.start(), m.end(), "", "application/mac-binhex40", m[0]) for m in _BINHEX.finditer(text)]
+
+
+def _data_uris(text: bytes) -> list[Block]:
+    found = []
+    position = 0
+    while match := _DATA_URI.search(text, position):
+        lead, media_type, params = match.groups()
+        position = match.end()
+        is_base64 = b"base64" in params.lower()
+        if not (lead or media_type or is_base64):
+            continue
+        position = _uri_end(text, match.end(), lead or b"", is_base64=is_base64)
+        raw = unquote_to_bytes(text[match.end() : position])
+        data = decode.decode_base64(raw.replace(b"-", b"+").replace(b"_", b"/")) if is_base64 else raw
+        kind = (media_type or b"text/plain").decode().lower()
+        if data:
+            found.append(Block("data", match.start() + len(lead or b""), position, "", kind, data))
+    return found
+
+
+def _uri_end(text: bytes, start: int, lead: bytes, *, is_base64: bool) -> int:
+    """Where a URI ends: at the quote or bracket it began behind, else where its characters do."""
+    closing = {b'"': b'"', b"'": b"'", b"(": b")"}.get(lead[:1], b"")
+    end = text.find(closing, start) if closing else -1
+    if end < 0:
+        match = (_URI_BASE64 if is_base64 else _URI_BARE).match(text, start)
+        end = match.end() if match else start
+    return end
+
+
+def _calendar(text: bytes) -> list[Block]:
+    """RFC 5545 section 3.2.7: values of any property that are binary."""
+    found = []
+    for match in _ICS_BINARY.finditer(text):
+        head = re.sub(rb"\r?\n[ \t]", b"", text[match.start() : match.start(1)])
+        name, kind = _ICS_NAME.search(head), _ICS_TYPE.search(head)
+        data = decode.decode_base64(match[1])
+        media_type = kind[1].decode().lower() if kind else "application/octet-stream"
+        found.append(Block("ics", match.start(), match.end(), to_text(name[1]) if name else "", media_type, data))
+    return found
+
+
+def _base64(text: bytes, *, suspicious: bool) -> list[Block]:
+    """Runs of raw base64: those with a binary inside, those behind a MIME field, and in suspicious texts all long ones."""
+    found = []
+    for match in _B64_RUN.finditer(text):
+        before = text[max(0, match.start() - _LOOK_BACK) : match.start()]
+        data = decode.decode_base64(match[0])
+        armored = bool(_ARMOR_BEFORE.search(before))
+        lines = match[0].count(b"\n") + match[0].count(b"\r") // 2 + 1
+        is_file = lines >= _B64_LINES and content.is_binary(data[:4096])
+        is_odd = suspicious and len(match[0]) >= _B64_SUSPICIOUS
+        if content.has_magic(data) or ((is_file or is_odd) and not armored) or _CTE_BEFORE.search(before):
+            found.append(Block("b64", match.start(), match.end(), content=data))
+    return found
+
+
+def _mime(text: bytes) -> list[Block]:
+    """In a message that parsers read differently, a MIME field inside a text begins a part for some of them."""
+    match = _MIME_LINES.search(text)
+    return [Block("mime", match.start(), len(text), "", "message/rfc822", text[match.start() :])] if match else []

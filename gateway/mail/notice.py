@@ -1,0 +1,54 @@
+"""The text that stands where a part was removed: what it was, why, and what to ask for. Plain words, nothing of the sender
+but a safe name and two media types.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gateway.mail import ambiguity, plan
+from sandbox import contract
+
+WHY = {
+    contract.ENCRYPTED: "It is protected by a password or a key, so it could not be opened and made safe.",
+    contract.CORRUPT: "It is damaged: the program for its kind of file could not open it.",
+    contract.EMPTY: "It is empty, or holds nothing that can be shown.",
+    contract.UNKNOWN_TYPE: "It is not a kind of file that can be made safe (programs, sound and film are among those).",
+    contract.TOO_MANY_PAGES: "It has more pages than are allowed.",
+    contract.PAGE_TOO_LARGE: "One of its pages is larger than is allowed.",
+    contract.TOO_MANY_PIXELS: "Its pictures are larger than is allowed.",
+    contract.OUT_OF_MEMORY: "Opening it took more memory than is allowed.",
+    contract.DOCUMENT_TOO_LARGE: "It is larger than is allowed.",
+    contract.OUTPUT_TOO_LARGE: "Its safe form would be larger than is allowed.",
+    contract.DEADLINE: "Opening it took longer than is allowed.",
+    contract.SANDBOX_DIED: "The program that opened it broke down.",
+    contract.SANDBOX_LIED: "The program that opened it gave an answer that cannot be trusted.",
+    plan.FRAGMENT: "It is only a piece of a message, or points to a file elsewhere, so it could not be examined.",
+    plan.OPAQUE_SIGNED: "It is a signed or unknown S/MIME wrapper around other content. A signature does not make it safe.",
+    plan.ENCRYPTED_MAIL: "It is encrypted mail, which is not let through here.",
+    plan.SIGNATURE_VOID: "It was the sender's digital signature. Parts of the message were made safe, so it no longer holds.",
+    plan.HIDDEN_PART: "It was hidden in a text of a message that mail programs read in different ways.",
+    plan.AMBIGUOUS: "The message is built so that mail programs read it in different ways.",
+    plan.NOT_EXAMINED: "It was not examined.",
+    ambiguity.TOO_DEEP: "It was wrapped in more layers of messages than are allowed.",
+    ambiguity.TOO_MANY_PARTS: "The message has more parts than are allowed; this is the rest of them.",
+    ambiguity.HEADER_TOO_LARGE: "Its header is larger than is allowed.",
+}
+_UNKNOWN_REASON = "It could not be made safe."
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,63}/[a-z0-9!#$&^_.+-]{1,63}")
+
+
+def notice(name: str, declared: str, found: str, reason: str, removal_id: str) -> str:
+    """Write the notice, lines ended by LF; `name` is a safe name."""
+    lines = [
+        f"The attachment {name!r} was removed from this message." if name else "A part of this message was removed."
+    ]
+    lines += ["", WHY.get(reason, _UNKNOWN_REASON), ""]
+    if _MEDIA_TYPE.fullmatch(declared):
+        lines.append(f"Declared as: {declared}")
+    if _MEDIA_TYPE.fullmatch(found):
+        lines.append(f"Found to be: {found}")
+    lines.append(f"Reason: {reason}")
+    if removal_id:
+        lines += ["", f"The original message is kept. To ask your administrator for it, give this id: {removal_id}"]
+    return "\n".join(lines) + "\n"

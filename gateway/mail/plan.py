@@ -1,0 +1,304 @@
+"""Decides what becomes of every leaf of a message: one `Step` each, with the reason (the table in README.md).
+
+Pure: tree and policy in, plan out. Every leaf, every attached message and every file inside a text gets exactly one
+step. What is in doubt is an attachment: only what is text by its header and by its bytes is kept as text.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from gateway.mail import ambiguity, content, decode, embedded, sealed
+from gateway.mail.filename import safe_filename
+from gateway.mail.tree import Kind, Message, Part
+from sandbox.client import Want
+
+if TYPE_CHECKING:
+    from gateway.mail.embedded import Block
+    from gateway.mail.policy import Policy
+
+# reasons of ours, beside those of sandbox.contract; public like them
+DISPLAYED_TEXT = "displayed_text"
+REPORT = "report"
+CALENDAR = "calendar"
+ENCRYPTED_MAIL = "encrypted_mail"
+SIGNATURE = "signature"
+ATTACHMENT = "attachment"
+INLINE_IMAGE = "inline_image"
+HIDDEN_IN_TEXT = "hidden_in_text"
+MESSAGE = "message"
+FRAGMENT = "fragment"
+OPAQUE_SIGNED = "opaque_signed"
+SIGNATURE_VOID = "signature_void"
+HIDDEN_PART = "hidden_part"
+AMBIGUOUS = "ambiguous"
+NOT_EXAMINED = "not_examined"
+OUR_REASONS = frozenset(
+    {
+        DISPLAYED_TEXT, REPORT, CALENDAR, ENCRYPTED_MAIL, SIGNATURE, ATTACHMENT, INLINE_IMAGE, HIDDEN_IN_TEXT, MESSAGE,
+        FRAGMENT, OPAQUE_SIGNED, SIGNATURE_VOID, HIDDEN_PART, AMBIGUOUS, NOT_EXAMINED,
+        ambiguity.TOO_DEEP, ambiguity.TOO_MANY_PARTS, ambiguity.HEADER_TOO_LARGE,
+    }
+)  # fmt: skip
+
+_FRAGMENTS = frozenset({"message/partial", "message/external-body"})
+_REPORTS = frozenset(
+    {
+        "message/delivery-status",
+        "message/disposition-notification",
+        "message/feedback-report",
+        "message/tracking-status",
+        "text/rfc822-headers",
+    }
+)
+_CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
+_CMS_SIGNATURE = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
+_REPORT_BYTES = 262_144  # a delivery status has some hundred bytes a recipient
+_CALENDAR_NAMES = (".ics", ".ical", ".ifb", ".vcs")
+_CID = re.compile(rb"(?i)cid:([^\"'\s<>)]{1,250})")
+_PGP_VERSION = re.compile(rb"\s*Version:[ \t]*1\s*")
+
+
+class Action(enum.StrEnum):
+    """What is to be done with a part."""
+
+    KEEP = "keep"
+    FLATTEN = "flatten"
+    UNPACK = "unpack"  # a message: its parts have steps of their own
+    REMOVE = "remove"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What becomes of one part; `part` is its id, with /uu1 and the like for a file inside a text."""
+
+    part: str
+    action: Action
+    want: Want | None  # what a part to flatten is to become
+    reason: str
+    name: str  # safe to show
+    declared: str  # the media type its sender gave
+    source: Part = field(repr=False)
+    block: Block | None = field(default=None, repr=False)
+
+    def payload(self) -> bytes:
+        """The decoded content, untrusted: for the sandbox only."""
+        return self.block.content if self.block else part_content(self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps in the order of the message. `refused` names why the whole message is not to be relayed."""
+
+    steps: tuple[Step, ...]
+    refused: str | None
+    changes: bool  # the message will not leave as it came
+    canonical: bool  # it is written anew, since parsers could read it differently
+    ambiguities: tuple[str, ...]
+
+
+def part_content(part: Part) -> bytes:
+    """Decode a leaf by the most inclusive of the encodings its header can be read as."""
+    return decode.decode(part.body, part_encoding(part))[0]
+
+
+def part_encoding(part: Part) -> str:
+    """Of several encodings, the one that uncovers something: an encoded file seen as text would hide."""
+    for encoding in (decode.BASE64, decode.UUENCODE, decode.QUOTED_PRINTABLE):
+        if encoding in part.encodings:
+            return encoding
+    return part.encodings[0]
+
+
+def make_plan(message: Message, policy: Policy) -> Plan:
+    """Plan the whole message; never raises."""
+    planner = _Planner(message, policy)
+    steps = planner.steps()
+    ambiguities = tuple(sorted({*message.ambiguities, *planner.notes}))
+    canonical = bool(ambiguities)
+    if canonical and not message.ambiguities:  # only seen while planning: look at every text again, harder
+        planner = _Planner(Message(message.raw, message.root, ambiguities), policy)
+        steps = planner.steps()
+    refused = _refusal(ambiguities, policy)
+    if refused:
+        steps = [_with(step, Action.REFUSE, refused) for step in steps]
+    changes = canonical or any(step.action not in (Action.KEEP, Action.UNPACK) for step in steps)
+    return Plan(tuple(steps), refused, changes, canonical, ambiguities)
+
+
+def _refusal(ambiguities: tuple[str, ...], policy: Policy) -> str | None:
+    over = [name for name in ambiguities if name in ambiguity.LIMITS]
+    if over and policy.over_bounds == "refuse":
+        return over[0]
+    return AMBIGUOUS if len(ambiguities) > len(over) and policy.ambiguous == "refuse" else None
+
+
+def _with(step: Step, action: Action, reason: str) -> Step:
+    return Step(step.part, action, None, reason, step.name, step.declared, step.source, step.block)
+
+
+class _Planner:
+    """Walks the tree once; `notes` are ambiguities that only the decoded text shows."""
+
+    def __init__(self, message: Message, policy: Policy) -> None:
+        self.root = message.root
+        self.policy = policy
+        self.suspicious = bool(message.ambiguities)
+        self.notes: set[str] = set()
+        self.cids = self._referenced()
+
+    def steps(self) -> list[Step]:
+        return self._container(self.root, None)
+
+    def _referenced(self) -> frozenset[str]:
+        """The Content-IDs that any HTML of the message shows (RFC 2392)."""
+        found: set[str] = set()
+        for part in self.root.walk():
+            if part.kind is Kind.LEAF and "text/html" in part.types:
+                found.update(unquote(cid.decode("latin-1")) for cid in _CID.findall(part_content(part)))
+        return frozenset(found)
+
+    def _container(self, part: Part, parent: Part | None) -> list[Step]:
+        if part.kind is Kind.LEAF:
+            return self._leaf(part, parent)
+        own = [self._step(part, Action.UNPACK, MESSAGE)] if part.kind is Kind.MESSAGE else []
+        if part.content_type == "multipart/encrypted":
+            return self._encrypted(part)
+        below = [step for child in part.children for step in self._container(child, part)]
+        if part.content_type == "multipart/signed":
+            below = self._signed(part, below)
+        return own + below
+
+    # containers with a meaning of their own
+
+    def _encrypted(self, part: Part) -> list[Step]:
+        """RFC 3156 section 4: a version part and one armored message; anything else is no encrypted mail."""
+        leaves = part.children
+        if (
+            len(leaves) == 2  # noqa: PLR2004 - exactly two, says section 4
+            and [leaf.kind for leaf in leaves] == [Kind.LEAF, Kind.LEAF]
+            and leaves[0].content_type == "application/pgp-encrypted"
+            and leaves[1].content_type == "application/octet-stream"
+            and _PGP_VERSION.fullmatch(part_content(leaves[0]))
+            and sealed.is_pgp_encrypted(part_content(leaves[1]))
+            and safe_filename(leaves[1].untrusted_filename, "x.asc").lower().endswith((".asc", ".pgp", ".gpg"))
+        ):
+            keep = self.policy.encrypted_mail == "keep"
+            action = Action.KEEP if keep else Action.REMOVE
+            return [self._step(leaf, action, ENCRYPTED_MAIL) for leaf in leaves]
+        return [step for child in leaves for step in self._container(child, part)]
+
+    def _signed(self, part: Part, steps: list[Step]) -> list[Step]:
+        """A signature stays only where every byte it speaks of stays (RFC 1847 section 2.1)."""
+        last = part.children[-1]
+        if len(part.children) != 2 or not _is_signature(last):  # noqa: PLR2004 - exactly two, says section 2.1
+            return steps
+        others = [step for step in steps if step.source is not last]
+        whole = not self.suspicious and all(step.action in (Action.KEEP, Action.UNPACK) for step in others)
+        step = self._step(last, Action.KEEP, SIGNATURE) if whole else self._step(last, Action.REMOVE, SIGNATURE_VOID)
+        return [*others, step]
+
+    # leaves
+
+    def _leaf(self, part: Part, parent: Part | None) -> list[Step]:
+        if part.limit:
+            return [self._step(part, Action.REMOVE, part.limit)]
+        if _FRAGMENTS & set(part.types):
+            return [self._step(part, Action.REMOVE, FRAGMENT)]
+        if _CMS & set(part.types):
+            return [self._cms(part)]
+        if len(part.types) == 1 and part.types[0] in _REPORTS and self._is_report(part):
+            return [self._step(part, Action.KEEP, REPORT)]
+        if self._is_displayed(part):
+            return self._text(part)
+        if self._is_inline_image(part, parent):
+            return [self._step(part, Action.FLATTEN, INLINE_IMAGE, Want.IMAGE)]
+        return [self._step(part, Action.FLATTEN, ATTACHMENT, Want.PDF)]
+
+    def _cms(self, part: Part) -> Step:
+        """Enveloped by its own bytes: encrypted mail. Anything else is a wrapper that could carry what it likes."""
+        name = safe_filename(part.untrusted_filename, "smime.p7m").lower()
+        if name.endswith(".p7m") and sealed.is_enveloped(part_content(part)):
+            keep = self.policy.encrypted_mail == "keep" and len(part.types) == 1
+            return self._step(part, Action.KEEP if keep else Action.REMOVE, ENCRYPTED_MAIL)
+        return self._step(part, Action.REMOVE, OPAQUE_SIGNED)
+
+    def _is_report(self, part: Part) -> bool:
+        data = part_content(part)
+        if part.untrusted_filename or len(data) > _REPORT_BYTES or not content.is_header_form(data):
+            return False
+        return not embedded.find_blocks(data, "text/plain", suspicious=False)
+
+    def _is_displayed(self, part: Part) -> bool:
+        """Text by its header, by its encoding and by its bytes, and not called a file."""
+        kinds = set(part.types)
+        if len(kinds) != 1 or not kinds <= {"text/plain", "text/html", "text/calendar"}:
+            return False
+        calendar = part.content_type == "text/calendar"
+        named = bool(part.untrusted_filename) or part.disposition not in ("", "inline")
+        if named and not (calendar and self._is_calendar_name(part)):
+            return False
+        if len(set(part.encodings)) != 1 or part.encoding in (decode.UNKNOWN, decode.UUENCODE):
+            return False
+        if not content.is_ascii_charset(part.params.get("charset", "")):
+            return False
+        data = part_content(part)
+        if calendar and not data.lstrip(b"\xef\xbb\xbf \t\r\n")[:15].upper().startswith(b"BEGIN:VCALENDAR"):
+            return False
+        if part.content_type != "text/plain" and embedded.hides_urls(data):
+            self.notes.add(ambiguity.HIDDEN_TEXT)
+            return False
+        return not content.is_binary(data.replace(b"\0", b"")) and data.count(b"\0") * 100 <= len(data) + 400
+
+    @staticmethod
+    def _is_calendar_name(part: Part) -> bool:
+        return safe_filename(part.untrusted_filename, "x.ics").lower().endswith(_CALENDAR_NAMES)
+
+    def _is_inline_image(self, part: Part, parent: Part | None) -> bool:
+        """A picture that the HTML shows: by Content-ID, or inline beside it in a multipart/related (RFC 2387)."""
+        if not part.content_type.startswith("image/") or not part.content_id:
+            return False
+        related = parent is not None and parent.content_type == "multipart/related"
+        return part.content_id in self.cids or (related and part.disposition != "attachment")
+
+    def _text(self, part: Part) -> list[Step]:
+        """A displayed text, and a step for every file inside it."""
+        data = part_content(part)
+        blocks = embedded.find_blocks(data, part.content_type, suspicious=self.suspicious)
+        numbers: dict[str, int] = {}
+        steps = [self._step(part, Action.KEEP, CALENDAR if part.content_type == "text/calendar" else DISPLAYED_TEXT)]
+        for block in blocks:
+            numbers[block.kind] = numbers.get(block.kind, 0) + 1
+            steps.append(self._block_step(part, block, f"{part.path}/{block.kind}{numbers[block.kind]}"))
+        return steps
+
+    @staticmethod
+    def _block_step(part: Part, block: Block, path: str) -> Step:
+        name = safe_filename(block.untrusted_name)
+        if block.kind == "mime":
+            return Step(path, Action.REMOVE, None, HIDDEN_PART, name, block.media_type, part, block)
+        shown = block.kind == "data" and block.media_type.startswith("image/")
+        want = Want.IMAGE if shown else Want.PDF
+        return Step(path, Action.FLATTEN, want, HIDDEN_IN_TEXT, name, block.media_type, part, block)
+
+    @staticmethod
+    def _step(part: Part, action: Action, reason: str, want: Want | None = None) -> Step:
+        name = safe_filename(part.untrusted_filename) if part.untrusted_filename or action is not Action.KEEP else ""
+        return Step(part.path, action, want, reason, name, part.content_type, part)
+
+
+def _is_signature(part: Part) -> bool:
+    """True for a signature by its type and its bytes, with no room for anything else."""
+    if part.kind is not Kind.LEAF or len(part.types) != 1:
+        return False
+    name = part.untrusted_filename.lower()
+    if part.content_type in _CMS_SIGNATURE:
+        return (not name or name.endswith(".p7s")) and sealed.is_detached_signature(part_content(part))
+    if part.content_type == "application/pgp-signature":
+        return (not name or name.endswith((".asc", ".sig", ".pgp"))) and sealed.is_pgp_signature(part_content(part))
+    return False

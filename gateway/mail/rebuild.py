@@ -1,0 +1,93 @@
+"""Writes the safe message. Pure; the same message, plan and results give the same bytes.
+
+Splice, where the message reads in one way only: every byte that need not change stays as it came, changed parts are
+replaced in place. Canonical, where it is ambiguous: all of it is written anew from our own reading, with one set of MIME
+fields, boundaries and encodings of ours, so that every parser sees what we saw. Preambles, epilogues and what could not
+be read as a header are not written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.mail import canonical
+from gateway.mail.entity import CRLF, content_field
+from gateway.mail.fragments import Fragments
+from gateway.mail.tree import Kind, Message, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.mail.entity import Entity
+    from gateway.mail.plan import Plan
+    from gateway.mail.result import Result
+
+_KEPT_FIELDS = frozenset({"content-id", "x-attachment-id"})  # of a replaced part: what the HTML beside it refers to
+
+
+def rebuild(message: Message, plan: Plan, results: Mapping[str, Result]) -> bytes:
+    """Give the message to relay. A part without a result is replaced by a notice; a refused plan is a caller's error."""
+    if plan.refused:
+        raise ValueError("a refused message is not rebuilt")
+    if not plan.changes:
+        return message.raw
+    fragments = Fragments(message.raw, plan, results)
+    if plan.canonical:
+        return canonical.write(message.root, fragments)
+    edits: list[tuple[int, int, bytes]] = []
+    _edit(message.root, None, fragments, edits)
+    return _spliced(message.raw, sorted(edits))
+
+
+def _spliced(raw: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
+    pieces: list[bytes] = []
+    position = 0
+    for start, end, new in edits:
+        pieces += [raw[position:start], new]
+        position = end
+    return b"".join([*pieces, raw[position:]])
+
+
+def _edit(part: Part, parent: Part | None, fragments: Fragments, edits: list[tuple[int, int, bytes]]) -> bool:
+    """Note what to replace in and below `part`; True where anything changes."""
+    if part.kind is Kind.LEAF:
+        if fragments.is_untouched(part):
+            return False
+        is_root = parent is None or parent.kind is Kind.MESSAGE
+        edits.append((part.span.start, part.span.end, _replacement(part, fragments, is_root=is_root)))
+        return True
+    changes = [_edit(child, part, fragments, edits) for child in part.children]
+    if any(changes) and part.content_type in canonical.BROKEN_BY_CHANGE:
+        edits += _as_mixed(part)
+    return any(changes)
+
+
+def _replacement(part: Part, fragments: Fragments, *, is_root: bool) -> bytes:
+    """The new header and body of a leaf; a message's other fields stay where they were."""
+    entity = fragments.leaf(part, is_root=is_root)
+    fields = list(entity.fields)
+    if not is_root:
+        kept = [h for h in part.headers if h.name in _KEPT_FIELDS and not _has(entity, h.name)]
+        return b"".join([_joined(fields), *(h.span.of(part.source) for h in kept), CRLF, entity.body])
+    if not any(h.name == "mime-version" for h in part.headers):
+        fields.insert(0, b"MIME-Version: 1.0")
+    mime = [h for h in part.headers if h.name.startswith("content-")]
+    pieces = [h.span.of(part.source) for h in part.headers if h not in mime]
+    before = sum(1 for h in part.headers if h not in mime and mime and h.span.start < mime[0].span.start)
+    pieces.insert(before if mime else len(pieces), _joined(fields))
+    return b"".join([*pieces, CRLF, entity.body, b"" if entity.body.endswith(CRLF) else CRLF])
+
+
+def _has(entity: Entity, name: str) -> bool:
+    return any(f.lower().startswith(name.encode() + b":") for f in entity.fields)
+
+
+def _joined(fields: list[bytes]) -> bytes:
+    return b"".join(f + CRLF for f in fields)
+
+
+def _as_mixed(part: Part) -> list[tuple[int, int, bytes]]:
+    """A signed or encrypted multipart that no longer is: the type goes, the boundary stays."""
+    boundary = part.boundary.decode("ascii")
+    new = content_field("Content-Type", "multipart/mixed", [f'boundary="{boundary}"']) + CRLF
+    return [(h.span.start, h.span.end, new) for h in part.headers if h.name == "content-type"]

@@ -1,0 +1,56 @@
+"""What became of each part, for the report and the log: one record a step, whatever happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.mail.plan import NOT_EXAMINED, Action, Plan, Step
+from gateway.mail.result import Removed, Result, Safe
+
+Outcome = Literal["kept", "flattened", "repacked", "removed", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartRecord:
+    """One part's end. `reason` is one of plan.OUR_REASONS or sandbox.contract.REASONS; `id` is of the kept original."""
+
+    part: str
+    name: str
+    declared: str
+    found: str
+    outcome: Outcome
+    reason: str
+    id: str
+
+
+def outcome_of(step: Step, results: Mapping[str, Result]) -> Safe | Removed | None:
+    """What stands in a part's place; None where it stays. A part without an answer is removed: never passed."""
+    if step.action in (Action.KEEP, Action.UNPACK):
+        return None
+    result = results.get(step.part)
+    if step.action is Action.FLATTEN:
+        return result or Removed(NOT_EXAMINED)
+    return result if isinstance(result, Removed) else Removed(step.reason)
+
+
+def records(plan: Plan, results: Mapping[str, Result]) -> list[PartRecord]:
+    """One record a step, in the order of the message."""
+    changed = [step.part for step in plan.steps if step.action not in (Action.KEEP, Action.UNPACK)]
+    return [_record(step, results, changed) for step in plan.steps]
+
+
+def _record(step: Step, results: Mapping[str, Result], changed: list[str]) -> PartRecord:
+    if step.action is Action.REFUSE:
+        return PartRecord(step.part, step.name, step.declared, "", "refused", step.reason, "")
+    if step.action is Action.UNPACK:
+        inside = any(part.startswith(step.part + ".") for part in changed)
+        return PartRecord(step.part, step.name, step.declared, "", "repacked" if inside else "kept", step.reason, "")
+    end = outcome_of(step, results)
+    if end is None:
+        return PartRecord(step.part, step.name, step.declared, "", "kept", step.reason, "")
+    if isinstance(end, Removed):
+        return PartRecord(step.part, step.name, step.declared, end.found, "removed", end.reason, end.id)
+    outcome: Outcome = "repacked" if end.media_type == "application/zip" else "flattened"
+    return PartRecord(step.part, step.name, step.declared, end.found, outcome, step.reason, "")
