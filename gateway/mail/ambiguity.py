@@ -64,7 +64,7 @@ MEANING = {
     CONTENT_DISPOSITION: "a Content-Disposition other than inline or attachment with well-formed parameters",
     FILENAME_CONFLICT: "several file names for one part",
     BOUNDARY_MISSING: "a multipart without a boundary",
-    BOUNDARY_SYNTAX: "a boundary that is overlong, encoded, escaped, or holds bytes RFC 2046 does not allow, or a comma",
+    BOUNDARY_SYNTAX: "a boundary that is overlong, encoded, escaped, or with a comma or what RFC 2046 does not allow",
     BOUNDARY_PREFIX: "a boundary that equals or begins with that of an enclosing multipart, or the other way round",
     DELIMITER: "a line like a delimiter, but with other dashes, case, leading or trailing bytes",
     NO_PARTS: "a multipart in which no delimiter is found",

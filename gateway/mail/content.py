@@ -1,7 +1,7 @@
 """Says whether decoded bytes are the text they claim to be. Prefixes and counts only: nothing is opened here.
 
-A part is displayed and kept only as text. What begins like a known binary format, holds control bytes as binaries do, or
-is in a charset in which ASCII means something else, is treated as an attachment, whatever its header says.
+A part is displayed and kept only as text. What begins like a known binary format, holds control bytes as binaries do,
+or is in a charset in which ASCII means something else, is treated as an attachment, whatever its header says.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ _MAGIC = (
 )  # fmt: skip
 # these are also words; a byte that no text has must follow soon
 _WORDLIKE = re.compile(
-    rb"(?:MZ|BZh|RIFF|ID3|OggS|MSCF|ITSF|SQLite format|8BPS|wOF[F2]|xar!|LZIP|[CFZ]WS|BM)[\x00-\xff]{0,62}?[\x00-\x08\x0e-\x1a\x1c-\x1f]"
+    rb"(?:MZ|BZh|RIFF|ID3|OggS|MSCF|ITSF|SQLite format|8BPS|wOF[F2]|xar!|LZIP|[CFZ]WS|BM)"
+    rb"[\x00-\xff]{0,62}?[\x00-\x08\x0e-\x1a\x1c-\x1f]"
 )
 _PDF_WITHIN = 1024  # readers accept %PDF- that far into a file
 _PDF = re.compile(rb"(?:\A|[\r\n\x00-\x20])%PDF-\d")
-_JUNK = bytes(
-    [*range(9), *range(14, 27), *range(28, 32), 127]
-)  # control bytes; not TAB, CR, LF, VT, FF, ESC (ISO 2022)
+_JUNK = bytes([*range(9), *range(14, 27), *range(28, 32), 127])  # not TAB, CR, LF, VT, FF; not ESC (ISO 2022)
 _JUNK_SHARE = 100  # one control byte in this many is more than any text has
 _PROBE = b"ABCXYZabcxyz0189 :;,.=/+-_<>\"'()%&#@!?*"
 _HEADER_FORM = re.compile(rb"(?:[!-9;-~]+[ \t]*:[^\r\n]*|[ \t][^\r\n]*)?")

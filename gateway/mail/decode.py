@@ -40,7 +40,7 @@ def decode(untrusted_body: bytes, encoding: str) -> tuple[bytes, frozenset[str]]
 
 
 def _odd_base64(body: bytes) -> frozenset[str]:
-    """RFC 2045 section 6.8 and RFC 4648 section 3.3: nothing but the alphabet and line ends, padding only at the end."""
+    """RFC 2045 section 6.8, RFC 4648 section 3.3: only the alphabet and line ends, padding at the end."""
     data = body.translate(None, b"\r\n")
     core = data.rstrip(b"=")
     padding = len(data) - len(core)

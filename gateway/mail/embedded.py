@@ -1,6 +1,6 @@
-"""Finds files inside kept text: uuencoded, yEnc and BinHex blocks, data: URIs, ATTACH of calendars, raw base64, parts of
-other messages. Pure, never raises, linear.
+"""Finds files inside kept text. Pure, never raises, linear.
 
+These are uuencoded, yEnc and BinHex blocks, data: URIs, ATTACH of calendars, raw base64, and parts of other messages.
 A block says where it stands in the decoded text and what it decodes to. `plan` gives each one a step of its own, and
 `rebuild` writes the text without it.
 """
@@ -26,9 +26,6 @@ _DATA_URI = re.compile(
 )
 _URI_BASE64 = re.compile(rb"[A-Za-z0-9+/=%\s_-]*")
 _URI_BARE = re.compile(rb"[^\s\"'<>)]*")
-_DATA_SCHEME = re.compile(
-    rb"(?i)(?<![a-z0-9_.-])data[ ]*:[ ]*(?:[a-z0-9.+-]+/[a-z0-9.+-]+)?[^,\"'<>]{0,300}?(?:;[ ]*base64)?[ ]*,"
-)
 _ICS_BINARY = re.compile(
     rb"(?im)^[a-z0-9-]+(?:;(?:[^:\"\r\n]|\"[^\"\r\n]*\"|\r?\n[ \t])*)?"
     rb";(?:\r?\n[ \t])?(?:encoding=(?:base64|b)|value=binary)(?:[^:\"\r\n]|\"[^\"\r\n]*\"|\r?\n[ \t])*:"
@@ -74,9 +71,9 @@ def find_blocks(untrusted_text: bytes, media_type: str, *, suspicious: bool) -> 
 
 
 def hides_urls(untrusted_html: bytes) -> bool:
-    """True where more data: URIs appear once entities and blanks are decoded than stand there plainly."""
-    plain = len(_DATA_SCHEME.findall(content.plain_html(untrusted_html)))
-    return plain > len(_DATA_SCHEME.findall(untrusted_html.replace(b"\r", b"").replace(b"\n", b"").replace(b"\t", b"")))
+    """True where a data: URI appears, once entities are decoded as a browser does, that does not stand there plainly."""
+    plain = {b"".join(block.content.split()) for block in _data_uris(content.plain_html(untrusted_html))}
+    return not plain <= {b"".join(block.content.split()) for block in _data_uris(untrusted_html)}
 
 
 def _apart(found: list[Block], length: int) -> list[Block]:
@@ -197,7 +194,7 @@ def _calendar(text: bytes) -> list[Block]:
 
 
 def _base64(text: bytes, *, suspicious: bool) -> list[Block]:
-    """Runs of raw base64: those with a binary inside, those behind a MIME field, and in suspicious texts all long ones."""
+    """Runs of raw base64: with a binary inside, behind a MIME field, and in suspicious texts all long ones."""
     found = []
     for match in _B64_RUN.finditer(text):
         before = text[max(0, match.start() - _LOOK_BACK) : match.start()]

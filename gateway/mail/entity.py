@@ -11,10 +11,13 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gateway.mail.filename import flattened_name, header_parameters, safe_filename
 from gateway.mail.notice import notice
-from gateway.mail.result import Removed, Safe
+
+if TYPE_CHECKING:
+    from gateway.mail.result import Removed, Safe
 
 CRLF = b"\r\n"
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,100}")

@@ -120,7 +120,7 @@ def _shortened(name: str) -> str:
 
 
 def flattened_name(safe_name: str, media_type: str = "application/pdf") -> str:
-    """The name of what stands in a document's place: report.docx.pdf; a PDF, or a picture of that kind, keeps its own."""
+    """The name of what stands in a document's place: report.docx.pdf; what is called so already keeps its name."""
     endings = {
         "application/pdf": (".pdf",),
         "image/png": (".png",),

@@ -119,7 +119,7 @@ def _as_lines(part: Part) -> Entity:
 
 
 def _sealed(part: Part) -> Entity:
-    """Encrypted mail, in an encoding of ours; the type is written anew, the content is what only its reader can open."""
+    """Encrypted mail, in an encoding of ours; its content is what only the one it is for can open."""
     content = part_content(part)
     if part.content_type == "application/octet-stream":
         return Entity((content_field("Content-Type", part.content_type, ['name="encrypted.asc"']),), _armor(content))

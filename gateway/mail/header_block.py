@@ -1,5 +1,4 @@
-"""Splits one header into fields, and finds where the body begins. Never raises; every byte is looked at a bounded number
-of times.
+"""Splits one header into fields, and finds where the body begins. Never raises; linear.
 
 What is no field and no folded line ends a header for some parsers and is skipped by others. We go on reading as long as
 a MIME field follows in the same block, since what we do not read as a header could hide a part from us.
@@ -39,7 +38,7 @@ _MIME_FIELDS = 64  # kept of one header even over the bound on fields
 
 @dataclass(slots=True)
 class Block:
-    """One header as read. `end` is where its fields end, `body` where the body begins; over `limit` it was not read on."""
+    """One header: `end` is where its fields end, `body` where the body begins; over `limit` it was not read on."""
 
     start: int
     end: int = 0

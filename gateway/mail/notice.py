@@ -1,5 +1,6 @@
-"""The text that stands where a part was removed: what it was, why, and what to ask for. Plain words, nothing of the sender
-but a safe name and two media types.
+"""The text that stands where a part was removed: what it was, why, and what to ask for.
+
+Plain words; nothing of the sender's but a safe name and two media types.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ WHY = {
     contract.SANDBOX_DIED: "The program that opened it broke down.",
     contract.SANDBOX_LIED: "The program that opened it gave an answer that cannot be trusted.",
     plan.FRAGMENT: "It is only a piece of a message, or points to a file elsewhere, so it could not be examined.",
-    plan.OPAQUE_SIGNED: "It is a signed or unknown S/MIME wrapper around other content. A signature does not make it safe.",
+    plan.OPAQUE_SIGNED: "It is a signed or unknown S/MIME wrapper. A signature does not make what is in it safe.",
     plan.ENCRYPTED_MAIL: "It is encrypted mail, which is not let through here.",
-    plan.SIGNATURE_VOID: "It was the sender's digital signature. Parts of the message were made safe, so it no longer holds.",
+    plan.SIGNATURE_VOID: "It was the digital signature of a message whose parts were made safe; it no longer holds.",
     plan.HIDDEN_PART: "It was hidden in a text of a message that mail programs read in different ways.",
     plan.AMBIGUOUS: "The message is built so that mail programs read it in different ways.",
     plan.NOT_EXAMINED: "It was not examined.",

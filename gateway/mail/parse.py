@@ -2,7 +2,7 @@
 
 One pass from the first byte to the last: a stack holds the multiparts that are open, and the next line that could be a
 delimiter of any of them is searched for. Where parsers disagree the most inclusive reading is taken (every line that
-some parser would take for a delimiter parts the message) and the ambiguity is noted, so that the message is written anew.
+some parser would take for a delimiter parts the message) and the ambiguity is noted: the message is written anew then.
 
 Bounds are in `tree.Bounds`. What lies over one is a leaf with `limit` set, which `plan` never lets pass.
 """
@@ -219,7 +219,7 @@ class _Parser:
         return None
 
     def _header_ahead(self, end: int, after: int) -> bool:
-        """True where a MIME field or an empty line follows: then the line parts for whoever compares beginnings only."""
+        """True where a MIME field follows: then the line parts for whoever compares beginnings only."""
         return bool(_HEADER_AHEAD.match(self.raw, end, min(len(self.raw), after + 64)))
 
     def _take(self, found: _Delimiter) -> None:

@@ -208,17 +208,20 @@ class _Planner:
     def _leaf(self, part: Part, parent: Part | None) -> list[Step]:
         if part.limit:
             return [self._step(part, Action.REMOVE, part.limit)]
-        if _FRAGMENTS & set(part.types):
-            return [self._step(part, Action.REMOVE, FRAGMENT)]
-        if _CMS & set(part.types):
-            return [self._cms(part)]
-        if len(part.types) == 1 and part.types[0] in _REPORTS and self._is_report(part):
-            return [self._step(part, Action.KEEP, REPORT)]
-        if self._is_displayed(part):
+        if self._says_text(part) and self._is_text(part):
             return self._text(part)
+        return [self._other(part, parent)]
+
+    def _other(self, part: Part, parent: Part | None) -> Step:
+        if _FRAGMENTS & set(part.types):
+            return self._step(part, Action.REMOVE, FRAGMENT)
+        if _CMS & set(part.types):
+            return self._cms(part)
+        if self._is_report(part):
+            return self._step(part, Action.KEEP, REPORT)
         if self._is_inline_image(part, parent):
-            return [self._step(part, Action.FLATTEN, INLINE_IMAGE, Want.IMAGE)]
-        return [self._step(part, Action.FLATTEN, ATTACHMENT, Want.PDF)]
+            return self._step(part, Action.FLATTEN, INLINE_IMAGE, Want.IMAGE)
+        return self._step(part, Action.FLATTEN, ATTACHMENT, Want.PDF)
 
     def _cms(self, part: Part) -> Step:
         """Enveloped by its own bytes: encrypted mail. Anything else is a wrapper that could carry what it likes."""
@@ -228,36 +231,37 @@ class _Planner:
             return self._step(part, Action.KEEP if keep else Action.REMOVE, ENCRYPTED_MAIL)
         return self._step(part, Action.REMOVE, OPAQUE_SIGNED)
 
-    def _is_report(self, part: Part) -> bool:
+    @staticmethod
+    def _is_report(part: Part) -> bool:
+        if len(part.types) != 1 or part.types[0] not in _REPORTS or len(part.encodings) != 1:
+            return False
         data = part_content(part)
         if part.untrusted_filename or len(data) > _REPORT_BYTES or not content.is_header_form(data):
             return False
         return not embedded.find_blocks(data, "text/plain", suspicious=False)
 
-    def _is_displayed(self, part: Part) -> bool:
-        """Text by its header, by its encoding and by its bytes, and not called a file."""
-        kinds = set(part.types)
-        if len(kinds) != 1 or not kinds <= {"text/plain", "text/html", "text/calendar"}:
+    @staticmethod
+    def _says_text(part: Part) -> bool:
+        """Text by its header, in an encoding that is known, and not called a file."""
+        if part.types not in (("text/plain",), ("text/html",), ("text/calendar",)):
             return False
-        calendar = part.content_type == "text/calendar"
         named = bool(part.untrusted_filename) or part.disposition not in ("", "inline")
-        if named and not (calendar and self._is_calendar_name(part)):
-            return False
-        if len(set(part.encodings)) != 1 or part.encoding in (decode.UNKNOWN, decode.UUENCODE):
-            return False
-        if not content.is_ascii_charset(part.params.get("charset", "")):
-            return False
+        if named and part.content_type == "text/calendar":
+            named = not safe_filename(part.untrusted_filename, "x.ics").lower().endswith(_CALENDAR_NAMES)
+        known = len(part.encodings) == 1 and part.encoding not in (decode.UNKNOWN, decode.UUENCODE)
+        return not named and known and content.is_ascii_charset(part.params.get("charset", ""))
+
+    def _is_text(self, part: Part) -> bool:
+        """Text by its bytes."""
         data = part_content(part)
+        calendar = part.content_type == "text/calendar"
         if calendar and not data.lstrip(b"\xef\xbb\xbf \t\r\n")[:15].upper().startswith(b"BEGIN:VCALENDAR"):
             return False
         if part.content_type != "text/plain" and embedded.hides_urls(data):
             self.notes.add(ambiguity.HIDDEN_TEXT)
             return False
-        return not content.is_binary(data.replace(b"\0", b"")) and data.count(b"\0") * 100 <= len(data) + 400
-
-    @staticmethod
-    def _is_calendar_name(part: Part) -> bool:
-        return safe_filename(part.untrusted_filename, "x.ics").lower().endswith(_CALENDAR_NAMES)
+        few_nuls = data.count(b"\0") * 100 <= len(data) + 400  # they are cut out; one or two make no binary
+        return few_nuls and not content.is_binary(data.replace(b"\0", b""))
 
     def _is_inline_image(self, part: Part, parent: Part | None) -> bool:
         """A picture that the HTML shows: by Content-ID, or inline beside it in a multipart/related (RFC 2387)."""

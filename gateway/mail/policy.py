@@ -1,8 +1,8 @@
-"""What an administrator may decide about mail, frozen, with the defaults of the table in the README's policy part."""
+"""What an administrator may decide about mail, frozen, with the defaults of the table in README.md."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.mail.tree import Bounds
@@ -21,7 +21,7 @@ class Policy:
     # flattened mail is larger than the original; the next hop's message_size_limit must leave this much room
     growth_factor: float = 4.0
     growth_bytes: int = 50_000_000
-    bounds: Bounds = Bounds()
+    bounds: Bounds = field(default_factory=Bounds)
 
     def most_bytes(self, received: int) -> int:
         """How large a message of `received` bytes may become."""

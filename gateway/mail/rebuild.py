@@ -1,9 +1,9 @@
 """Writes the safe message. Pure; the same message, plan and results give the same bytes.
 
 Splice, where the message reads in one way only: every byte that need not change stays as it came, changed parts are
-replaced in place. Canonical, where it is ambiguous: all of it is written anew from our own reading, with one set of MIME
-fields, boundaries and encodings of ours, so that every parser sees what we saw. Preambles, epilogues and what could not
-be read as a header are not written.
+replaced in place. Canonical, where it is ambiguous: all of it is written anew from our own reading, with one set of
+MIME fields, boundaries and encodings of ours, so that every parser sees what we saw. Preambles, epilogues and what could
+not be read as a header are not written.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KEPT_FIELDS = frozenset({"content-id", "x-attachment-id"})  # of a replaced par
 
 
 def rebuild(message: Message, plan: Plan, results: Mapping[str, Result]) -> bytes:
-    """Give the message to relay. A part without a result is replaced by a notice; a refused plan is a caller's error."""
+    """Give the message to relay. A part without a result becomes a notice; a refused plan is a caller's error."""
     if plan.refused:
         raise ValueError("a refused message is not rebuilt")
     if not plan.changes:

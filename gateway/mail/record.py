@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gateway.mail.plan import NOT_EXAMINED, Action, Plan, Step
 from gateway.mail.result import Removed, Result, Safe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Outcome = Literal["kept", "flattened", "repacked", "removed", "refused"]
 
