@@ -108,7 +108,6 @@ class MessageSettings(Section):
     """`[message]`: what one message may cost as a whole."""
 
     deadline_seconds: Seconds = 540.0
-    max_output_bytes: Count = 128 * 1024 * 1024
     max_hops: Count = 50
     parallel_parts: Count = 2
     work_directory: Directory = None
@@ -175,13 +174,7 @@ def load(file: Path | None = None, overrides: Mapping[str, Mapping[str, Any]] | 
     except ValidationError as error:
         name = file or "command line"
         raise ConfigError("\n".join(f"{name}: {_explained(fault)}" for fault in error.errors())) from None
-    settings = _settings(checked)
-    if settings.message.max_output_bytes < settings.smtp.max_message_bytes:
-        raise ConfigError(
-            f"{file or 'configuration'}: message.max_output_bytes: is below smtp.max_message_bytes; "
-            "untouched messages would not fit, so raise it to that at least"
-        )
-    return settings
+    return _settings(checked)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -199,6 +192,8 @@ def _mirror(values: type, name: str) -> type[Section]:
     hints = typing.get_type_hints(values, localns={"Path": Path})
     for field in dataclasses.fields(values):
         kind = hints[field.name]
+        if kind is Bounds:  # its keys are the section `[mail]`
+            continue
         if dataclasses.is_dataclass(kind):
             kind = _mirror(typing.cast("type", kind), field.name.title())
             fields[field.name] = (kind, kind())
@@ -235,7 +230,7 @@ def _settings(checked: Section) -> Settings:
     sandbox["limits"] = Limits(**dict(sandbox["limits"]))
     section["sandbox"] = SandboxSettings(**sandbox)
     section["mail"] = Bounds(**dict(section["mail"]))
-    section["policy"] = Policy(**dict(section["policy"]))
+    section["policy"] = Policy(**dict(section["policy"]), bounds=section["mail"])
     return Settings(**section)
 
 

@@ -111,4 +111,4 @@ def from_next_hop(code: int, untrusted_text: str) -> Outcome:
     if (found := _ENHANCED.match(text)) and found[1] == str(code // 100):
         enhanced, text = found[0], text[found.end() :].strip()
     kind = Kind.DELIVERED if code == 250 else Kind.NEXT_HOP_REFUSED  # noqa: PLR2004 - RFC 5321 section 4.2.3
-    return Outcome(kind, code, enhanced, text or "Ok")
+    return Outcome(kind, code, enhanced, text or ("Ok" if kind is Kind.DELIVERED else "Refused"))

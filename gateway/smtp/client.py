@@ -289,5 +289,11 @@ async def _uncancelled(final: asyncio.Task[Outcome]) -> Outcome:
     try:
         return await asyncio.shield(final)
     except asyncio.CancelledError:
-        final.add_done_callback(lambda task: log.warning("ended_unheard", reply=task.result().reply))
+        final.add_done_callback(_log_unheard)
         raise
+
+
+def _log_unheard(final: asyncio.Task[Outcome]) -> None:
+    """A delivery here means that the client, which was told nothing, will send the message again."""
+    if not final.cancelled():
+        log.warning("ended_unheard", reply=final.result().reply, detail=final.result().detail)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 logging.getLogger("mail.log").disabled = True  # aiosmtpd's own: client bytes at any length; ours says it bounded
 
+MAX_DOMAIN: Final = 255  # RFC 5321 section 4.5.3.1.2
 _ENHANCED: Final = {"500": "5.5.2", "501": "5.5.4", "502": "5.5.1", "503": "5.5.1"}  # for aiosmtpd's own replies
 
 
@@ -130,7 +131,7 @@ class Session(SMTP):  # type: ignore[misc] # aiosmtpd has no types
 
     async def smtp_HELO(self, hostname: str | None) -> None:  # noqa: N802 - aiosmtpd's naming
         """HELO: no extensions."""
-        if not hostname:
+        if not hostname or len(hostname) > MAX_DOMAIN:
             await self.push("501 5.5.4 Syntax: HELO hostname")
             return
         self._greeted(hostname, extended=False)
@@ -138,7 +139,7 @@ class Session(SMTP):  # type: ignore[misc] # aiosmtpd has no types
 
     async def smtp_EHLO(self, hostname: str | None) -> None:  # noqa: N802
         """EHLO: what the next hop is known to lack is not announced, since it could not be relayed faithfully."""
-        if not hostname:
+        if not hostname or len(hostname) > MAX_DOMAIN:
             await self.push("501 5.5.4 Syntax: EHLO hostname")
             return
         self._greeted(hostname, extended=True)
