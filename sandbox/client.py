@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -34,6 +35,7 @@ class Limits:
     total_pixels: int = 12_000_000_000
     page_text_bytes: int = 1 << 20
     seconds: float = 300.0
+    page_seconds: float = 60.0
     memory_bytes: int = 2 * 1024 * 1024 * 1024
     processes: int = 256
     dpi: int = 150
@@ -92,3 +94,26 @@ def open_sandbox(settings: SandboxSettings) -> Sandbox:
     from sandbox.host.service import LocalSandbox  # noqa: PLC0415 - the host side, and PyMuPDF with it, only when used
 
     return LocalSandbox.open(settings)
+
+
+def build_image(
+    progress: Callable[[str, float], None], cache_dir: Path | None, mirror: str | None, *, force: bool
+) -> Path:
+    """Build the sandbox image where it is missing, or anew; returns its path. `progress` gets a phase and a share.
+
+    Raises SandboxUnavailableError, whose text says what is missing.
+    """
+    from sandbox.image import build, mirror as mirrors  # noqa: PLC0415 - only when an image is built
+
+    try:
+        return build.build_image(progress, cache_dir, mirror, force=force).path
+    except (build.ImageBuildError, mirrors.MirrorUnknownError, OSError) as error:
+        raise SandboxUnavailableError(str(error)) from error
+
+
+def image_info(cache_dir: Path | None = None) -> dict[str, object] | None:
+    """What the image of this version holds; None where it is not built."""
+    from sandbox.image import cache  # noqa: PLC0415 - likewise
+
+    image = cache.current_image(cache_dir)
+    return image and {"path": str(image.path), **image.info()}

@@ -1,0 +1,47 @@
+"""The guest's way: read one document, find out what it is, send its pages, end.
+
+Reads standard input, writes frames to standard output. Trusts nobody and is trusted by nobody: the bounds it keeps
+spare work and give a reason that helps the reader; the ones that hold are kept outside (gVisor, cgroups, the host).
+"""
+
+from __future__ import annotations
+
+import sys
+
+from sandbox import contract
+from sandbox.guest import families
+from sandbox.guest.failure import GuestFailure
+from sandbox.guest.sniff import media_type_of
+from sandbox.guest.wire import Answer, read_request
+
+
+def main() -> None:
+    """Answer one request; every way out is a FAILED or an END frame."""
+    answer = Answer(sys.stdout.buffer)
+    answer.hello()
+    request = read_request(sys.stdin.buffer)
+    try:
+        convert(request.document, answer, request)
+    except GuestFailure as failure:
+        answer.failed(failure.reason)
+    except MemoryError:
+        answer.failed(contract.OUT_OF_MEMORY)
+    except Exception as error:  # noqa: BLE001 - readers of hostile files raise anything; the type helps, no more
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        answer.failed(contract.CORRUPT)
+
+
+def convert(document: bytes, answer: Answer, request: families.Request) -> None:
+    """Identify by content, open with the family's reader, send every page."""
+    if not document:
+        raise GuestFailure(contract.EMPTY)
+    media_type = media_type_of(document)
+    answer.found(media_type)
+    reader = families.READERS.get(media_type)
+    if reader is None:
+        raise GuestFailure(contract.UNKNOWN_TYPE)
+    reader(document, answer, request)
+
+
+if __name__ == "__main__":
+    main()

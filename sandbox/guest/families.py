@@ -1,0 +1,115 @@
+"""Media type (by content) -> the reader of its family. What is not in the table is not flattened: an allow-list.
+
+Each reader takes the document, the answer to write to and the request with its bounds, and ends the answer itself or
+raises `GuestFailure`. LibreOffice is imported only when an office document asks for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandbox import contract
+from sandbox.guest import pages, picture, text
+from sandbox.guest.failure import GuestFailure
+from sandbox.guest.wire import Answer, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Reader = Callable[[bytes, Answer, Request], None]
+
+A4 = (0, 0, 595, 842)  # points; for formats that have no page of their own
+
+
+def by_mupdf(kind: str) -> Reader:
+    """A reader for formats that MuPDF draws itself."""
+
+    def read(document: bytes, answer: Answer, request: Request) -> None:
+        pages.send_pages(pages.open_mupdf(document, kind), answer, request)
+
+    return read
+
+
+def by_office(extension: str) -> Reader:
+    """A reader for formats that LibreOffice turns into a PDF first."""
+
+    def read(document: bytes, answer: Answer, request: Request) -> None:
+        from sandbox.guest.office import office_to_pdf  # noqa: PLC0415 - 100 MB that a picture need not load
+
+        pages.send_pages(pages.open_mupdf(office_to_pdf(document, extension), "pdf"), answer, request)
+
+    return read
+
+
+def by_soffice(extension: str) -> Reader:
+    """A reader for formats whose import filter runs in Java, which LibreOfficeKit waits for without end."""
+
+    def read(document: bytes, answer: Answer, request: Request) -> None:
+        from sandbox.guest.soffice import soffice_to_pdf  # noqa: PLC0415 - as above
+
+        pages.send_pages(pages.open_mupdf(soffice_to_pdf(document, extension), "pdf"), answer, request)
+
+    return read
+
+
+def refuse(reason: str) -> Reader:
+    """A reader for formats that say of themselves why they cannot be read."""
+
+    def read(_document: bytes, _answer: Answer, _request: Request) -> None:
+        raise GuestFailure(reason)
+
+    return read
+
+
+def read_epub(document: bytes, answer: Answer, request: Request) -> None:
+    """EPUB has no pages: it is laid out on A4."""
+    opened = pages.open_mupdf(document, "epub")
+    opened.layout(rect=A4, fontsize=11)
+    pages.send_pages(opened, answer, request)
+
+
+OOXML = "application/vnd.openxmlformats-officedocument."
+ODF = "application/vnd.oasis.opendocument."
+
+READERS: dict[str, Reader] = {
+    "application/pdf": by_mupdf("pdf"),
+    "image/svg+xml": by_mupdf("svg"),
+    "application/epub+zip": read_epub,
+    "application/oxps": by_mupdf("xps"),
+    "application/encrypted": refuse(contract.ENCRYPTED),
+    # office formats, with the extension that lets LibreOffice choose its import filter
+    OOXML + "wordprocessingml.document": by_office("docx"),
+    OOXML + "spreadsheetml.sheet": by_office("xlsx"),
+    OOXML + "presentationml.presentation": by_office("pptx"),
+    "application/msword": by_office("doc"),
+    "application/vnd.ms-excel": by_office("xls"),
+    "application/vnd.ms-powerpoint": by_office("ppt"),
+    ODF + "text": by_office("odt"),
+    ODF + "text-template": by_office("ott"),
+    ODF + "spreadsheet": by_office("ods"),
+    ODF + "spreadsheet-template": by_office("ots"),
+    ODF + "presentation": by_office("odp"),
+    ODF + "presentation-template": by_office("otp"),
+    ODF + "graphics": by_office("odg"),
+    ODF + "graphics-template": by_office("otg"),
+    ODF + "formula": by_office("odf"),
+    "application/x-hwp": by_soffice("hwp"),
+    "application/hwp+zip": by_soffice("hwpx"),
+    "application/rtf": by_office("rtf"),
+    "text/rtf": by_office("rtf"),
+    "text/csv": by_office("csv"),
+    "text/html": text.read_html,
+    "application/xhtml+xml": text.read_html,
+    "text/plain": text.read_plain,
+    "text/markdown": text.read_plain,
+    "text/xml": text.read_plain,
+    "application/json": text.read_plain,
+    "text/calendar": text.read_plain,
+    "text/vcard": text.read_plain,
+    "text/troff": text.read_plain,
+    "message/rfc822": text.read_plain,
+    "message/news": text.read_plain,
+    **{media_type: picture.by_mupdf for media_type in picture.BY_MUPDF},
+    **{media_type: picture.by_pillow for media_type in picture.BY_PILLOW},
+    **{media_type: picture.by_libheif for media_type in picture.BY_LIBHEIF},
+}

@@ -1,0 +1,31 @@
+"""HWP and HWPX by LibreOffice as a program: their import filter is a Java extension.
+
+In LibreOfficeKit the load never ends (the extension's calls wait for a main loop that is not there), so these two
+formats pay for a start of their own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from sandbox import contract
+from sandbox.guest.failure import GuestFailure
+from sandbox.guest.office import PROFILE, PROGRAM, lay_out_profile
+
+RESTART = 81  # LibreOffice's exit code for "my profile is ready, start me again"
+
+
+def soffice_to_pdf(document: bytes, extension: str) -> bytes:
+    """One document as PDF; raises GuestFailure where LibreOffice wrote none."""
+    lay_out_profile()
+    source = Path(f"/tmp/document.{extension}")  # noqa: S108 - the sandbox's own tmpfs
+    source.write_bytes(document)
+    command = [f"{PROGRAM}/soffice.bin", "--headless", "--norestore", "--nologo"]
+    command += [f"-env:UserInstallation={PROFILE.as_uri()}", "--convert-to", "pdf", "--outdir", "/tmp", str(source)]
+    while subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode == RESTART:
+        pass  # the deadline outside bounds a LibreOffice that never has enough
+    target = source.with_suffix(".pdf")
+    if not target.exists():
+        raise GuestFailure(contract.CORRUPT)
+    return target.read_bytes()

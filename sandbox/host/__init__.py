@@ -1,0 +1,1 @@
+"""Trusted: starts sandboxes, feeds them, reads their answers, makes the safe file. Opens no document."""

@@ -1,0 +1,124 @@
+"""Which outer runtime and which gVisor platform work on this host: tried out, not assumed.
+
+Each candidate really starts a sandbox and flattens a canary document. What was found is remembered for this boot, this
+image and this version of the runtime, so that a command need not wait for the proof again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox.client import Flattened, Limits, SandboxUnavailableError, Want
+from sandbox.host.runtime.podman import Podman
+from sandbox.host.runtime.runc import Runc
+from sandbox.image import cache
+
+if TYPE_CHECKING:
+    from sandbox.client import SandboxSettings
+    from sandbox.host.runtime.base import OuterRuntime, Plan
+
+RUNTIMES: dict[str, type[Runc] | type[Podman]] = {"runc": Runc, "podman": Podman}  # in the order `auto` tries them
+PLATFORMS = ("systrap", "ptrace")  # likewise; kvm is never tried: it hangs in a nested machine
+CANARY = b"Lazaretto canary: if you can read this, a sandbox came up and answered.\n"
+CANARY_SECONDS = 60.0  # a platform that hangs is found out then
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One candidate and what came of it: `error` is "" where a canary came back flattened."""
+
+    runtime: str
+    version: str
+    platform: str
+    error: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What works here."""
+
+    runtime: OuterRuntime
+    plan: Plan
+
+
+def choose(plan: Plan, settings: SandboxSettings) -> Chosen:
+    """The first candidate that works, by memory or by trial; raises SandboxUnavailableError that names each failure."""
+    known = _recall(plan, settings)
+    if known:
+        return Chosen(RUNTIMES[known[0]](), replace(plan, platform=known[1]))
+    failed = []
+    for runtime, platform in candidates(settings):
+        trial = attempt(runtime, platform, plan, settings)
+        if not trial.error:
+            _remember(plan, settings, runtime, platform)
+            return Chosen(RUNTIMES[runtime](), replace(plan, platform=platform))
+        failed.append(f"{runtime} with {platform}: {trial.error}")
+    raise SandboxUnavailableError("no sandbox starts on this host: " + "; ".join(failed))
+
+
+def candidates(settings: SandboxSettings) -> list[tuple[str, str]]:
+    """(runtime, platform) in the order of trial; raises SandboxUnavailableError for a name that is none."""
+    for value, known in ((settings.runtime, RUNTIMES), (settings.platform, PLATFORMS)):
+        if value != "auto" and value not in known:
+            raise SandboxUnavailableError(f"sandbox: {value!r} is not one of auto, {', '.join(known)}")
+    runtimes = RUNTIMES if settings.runtime == "auto" else (settings.runtime,)
+    platforms = PLATFORMS if settings.platform == "auto" else (settings.platform,)
+    return [(runtime, platform) for runtime in runtimes for platform in platforms]
+
+
+def attempt(name: str, platform: str, plan: Plan, settings: SandboxSettings) -> Trial:
+    """Flatten the canary by one candidate."""
+    from sandbox.host.service import flatten_with  # noqa: PLC0415 - the service chooses by this module
+
+    runtime = RUNTIMES[name]()
+    try:
+        version = runtime.version()
+    except (OSError, subprocess.SubprocessError):
+        return Trial(name, "", platform, "not installed")
+    limits = replace(Limits(), seconds=CANARY_SECONDS, page_seconds=CANARY_SECONDS)
+    trial_plan = replace(plan, platform=platform, limits=limits)
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            result = flatten_with(runtime, trial_plan, settings, CANARY, Path(directory) / "canary.pdf", Want.PDF)
+        except SandboxUnavailableError as error:
+            return Trial(name, version, platform, str(error))
+    error = "" if isinstance(result, Flattened) else f"the canary came back as {result.reason}"
+    return Trial(name, version, platform, error, result.seconds)
+
+
+def _memory(plan: Plan, settings: SandboxSettings) -> Path:
+    """The file that remembers the choice, named after all that could make it wrong."""
+    versions = []
+    for runtime in RUNTIMES.values():
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            versions.append(runtime().version())
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    policy = cache.SANDBOX / "image" / "seccomp.json"
+    facts = [boot, plan.image.key, settings.runtime, settings.platform, os.geteuid(), versions, policy.read_text()]
+    name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[: cache.DIGITS]
+    return plan.state.parent / f"choice-{name}.json"
+
+
+def _recall(plan: Plan, settings: SandboxSettings) -> tuple[str, str] | None:
+    try:
+        runtime, platform = json.loads(_memory(plan, settings).read_text())
+    except (OSError, ValueError):
+        return None
+    return (runtime, platform) if (runtime, platform) in candidates(settings) else None
+
+
+def _remember(plan: Plan, settings: SandboxSettings, runtime: str, platform: str) -> None:
+    memory = _memory(plan, settings)
+    with contextlib.suppress(OSError):
+        unfinished = memory.with_suffix(f".{os.getpid()}")
+        unfinished.write_text(json.dumps([runtime, platform]))
+        unfinished.rename(memory)

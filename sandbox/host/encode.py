@@ -1,0 +1,118 @@
+"""Which encoder a page of pixels gets: photographs JPEG, drawings and text few levels and deflate, black and white G4.
+
+Pure: the same pixels give the same bytes. Trusts: pixels of the size they say (untrusted_answer.py checked them).
+Losses are chosen, not accidental: SIXTEEN levels a channel are only used where nearly all pixels lie on them already
+(paper and ink do; photographs and gradients do not), so that what changes is the shade of a letter's edge.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import pymupdf
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+SIXTEEN = 17  # 255 / 15: levels of 4 bits, with pure white and pure black among them
+NEAR = 2  # a pixel this close to a level counts as on it
+FLAT = 0.85  # share of pixels on a level, from which a page is text or drawing
+JPEG_QUALITY = 80
+PALETTE = 256
+DEFLATE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An image for a PDF: its data, the filter that reads it, and what else its dictionary says but the size."""
+
+    data: bytes
+    filter_name: str  # DCTDecode, FlateDecode or CCITTFaxDecode
+    keys: str
+    parameters: str = "null"  # the filter's own
+
+
+def encode(rgb: bytearray, width: int, height: int) -> Encoded:
+    """Choose the encoder for one page of RGB rows."""
+    pixels = np.frombuffer(rgb, np.uint8).reshape(height, width, 3)
+    if _is_grey(pixels):
+        return _encode_grey(np.ascontiguousarray(pixels[:, :, 0]))
+    levels = _nearest(pixels)
+    if _on_levels(pixels, levels):
+        codes, used = _palette(levels)
+        if len(used) <= PALETTE:
+            return _indexed(codes, used, height, width)
+    return _jpeg(rgb, width, height, pymupdf.csRGB)
+
+
+def _is_grey(pixels: Pixels) -> bool:
+    red = pixels[:, :, 0]
+    return bool(np.array_equal(red, pixels[:, :, 1]) and np.array_equal(red, pixels[:, :, 2]))
+
+
+def _encode_grey(grey: Pixels) -> Encoded:
+    height, width = grey.shape
+    levels = _nearest(grey)
+    if not _on_levels(grey, levels):
+        return _jpeg(grey.tobytes(), width, height, pymupdf.csGRAY)
+    if not ((levels > 0) & (levels < SIXTEEN - 2)).any():
+        return _group4(levels, width, height)
+    return Encoded(_deflated(_nibbles(levels)), "FlateDecode", "/ColorSpace/DeviceGray/BitsPerComponent 4")
+
+
+def _nearest(pixels: Pixels) -> Pixels:
+    """The nearest of 16 levels, 0 to 15."""
+    return ((pixels.astype(np.uint16) + SIXTEEN // 2) // SIXTEEN).astype(np.uint8)
+
+
+def _on_levels(pixels: Pixels, levels: Pixels) -> bool:
+    distance = np.abs(pixels.astype(np.int16) - levels.astype(np.int16) * SIXTEEN)
+    return float((distance <= NEAR).mean()) >= FLAT
+
+
+def _palette(levels: Pixels) -> tuple[Pixels, NDArray[np.uint16]]:
+    joined = levels.astype(np.uint16)
+    joined = (joined[:, :, 0] << 8) | (joined[:, :, 1] << 4) | joined[:, :, 2]
+    seen = np.zeros(1 << 12, bool)
+    seen[joined] = True
+    used = np.flatnonzero(seen).astype(np.uint16)
+    place = np.zeros(1 << 12, np.uint8)
+    place[used[:PALETTE]] = np.arange(min(len(used), PALETTE), dtype=np.uint8)
+    return place[joined], used
+
+
+def _indexed(codes: Pixels, used: NDArray[np.uint16], height: int, width: int) -> Encoded:
+    colours = np.stack([used >> 8, (used >> 4) & 15, used & 15], axis=1) * SIXTEEN
+    table = colours.astype(np.uint8).tobytes().hex()
+    bits = 4 if len(used) <= SIXTEEN - 1 else 8
+    data = _nibbles(codes) if bits == 4 else codes.reshape(height, width).tobytes()  # noqa: PLR2004 - bits, as named
+    space = f"[/Indexed/DeviceRGB {len(used) - 1}<{table}>]"
+    return Encoded(_deflated(data), "FlateDecode", f"/ColorSpace{space}/BitsPerComponent {bits}")
+
+
+def _nibbles(values: Pixels) -> bytes:
+    """Two values a byte, each row padded to whole bytes (ISO 32000-1, 8.9.5.2)."""
+    even = values if values.shape[1] % 2 == 0 else np.pad(values, ((0, 0), (0, 1)))
+    return ((even[:, 0::2] << 4) | even[:, 1::2]).astype(np.uint8).tobytes()
+
+
+def _deflated(data: bytes) -> bytes:
+    return zlib.compress(data, DEFLATE)
+
+
+def _group4(levels: Pixels, width: int, height: int) -> Encoded:
+    rows = np.packbits(levels == 0, axis=1)  # a set bit is ink
+    mupdf = pymupdf.mupdf
+    buffer = mupdf.fz_compress_ccitt_fax_g4(mupdf.python_buffer_data(rows.tobytes()), width, height, rows.shape[1])
+    parameters = f"<</K -1/Columns {width}/Rows {height}>>"
+    data = mupdf.fz_buffer_extract_copy(buffer)
+    return Encoded(data, "CCITTFaxDecode", "/ColorSpace/DeviceGray/BitsPerComponent 1", parameters)
+
+
+def _jpeg(samples: bytes | bytearray, width: int, height: int, space: pymupdf.Colorspace) -> Encoded:
+    pixmap = pymupdf.Pixmap(space, width, height, samples, False)  # noqa: FBT003 - PyMuPDF takes alpha by position
+    name = "DeviceGray" if space.n == 1 else "DeviceRGB"
+    data = pixmap.tobytes("jpeg", jpg_quality=JPEG_QUALITY)
+    return Encoded(data, "DCTDecode", f"/ColorSpace/{name}/BitsPerComponent 8")

@@ -1,0 +1,1 @@
+"""How an outer container is started: a file a runtime, behind `base.OuterRuntime`."""

@@ -1,0 +1,74 @@
+"""What every outer runtime does: start one container with three pipes, and destroy it whatever state it is in.
+
+The container's first process is `runsc` (sandbox/airlock/inner.py), under `sandbox/image/seccomp.json`, without
+network, on a read-only root. Destroying is idempotent and bounded in time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.client import Limits
+    from sandbox.image.cache import Image
+
+SECCOMP = Path(__file__).resolve().parent.parent.parent / "image" / "seccomp.json"
+
+# What runsc needs to set up its sandbox process, in a user namespace whose root is nobody on the host. They were found
+# by taking eleven away one by one; an unprivileged process may make itself such a namespace anyway. Never SYS_PTRACE.
+CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_SETUID", "CAP_SETGID")
+OPEN_FILES = 4096  # explicit: raising it above the parent's would need CAP_SYS_RESOURCE
+TMPFS = {"/run": "size=4m,mode=0700", "/tmp": "size=4m,mode=1777"}  # noqa: S108 - the container's own
+END_SECONDS = 10.0  # for a killed container to be gone
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a container is started from: the image, gVisor's platform, the document's limits, a place for state."""
+
+    image: Image
+    platform: str
+    limits: Limits
+    state: Path
+
+
+@dataclass(slots=True)
+class OuterContainer:
+    """A started container. `process` has pipes for standard input, output and error."""
+
+    process: subprocess.Popen[bytes]
+    remove: Callable[[], None]
+
+    def destroy(self) -> None:
+        """Kill the container and all in it; safe to call twice and from any thread."""
+        self.remove()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(END_SECONDS)
+        self.process.kill()
+        self.process.wait()
+
+
+class OuterRuntime(Protocol):
+    """A way to start outer containers."""
+
+    name: str
+
+    def version(self) -> str:
+        """The program's version; raises OSError or subprocess.SubprocessError where it cannot be called."""
+        ...
+
+    def start(self, plan: Plan, job: str) -> OuterContainer:
+        """Start a container named `job`; raises OSError where the program cannot be started."""
+        ...
+
+
+def version_of(program: str) -> str:
+    """The first line of `program --version`."""
+    done = subprocess.run([program, "--version"], check=True, capture_output=True, text=True, timeout=20)
+    return done.stdout.partition("\n")[0].strip()

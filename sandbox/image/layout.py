@@ -1,0 +1,57 @@
+"""Base -> image: the two roots, laid out so that they share one copy of /usr and nothing else.
+
+    rootfs/            the outer container's root
+      usr -> inner/usr    one copy on disk: a symbolic link into the inner root
+      etc/                the outer side's own; what an engine writes here is not seen inside
+      bundle/config.json  what runsc is told (sandbox/airlock/inner.py)
+      inner/           the inner container's root, read-only
+        usr/  etc/        the real ones
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+from sandbox.airlock import inner
+from sandbox.image import cache, recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LINKS = ("bin", "sbin", "lib", "lib64")
+OUTER_EMPTY = ("proc", "dev", "sys", "run", "tmp")  # an engine mounts something on each
+INNER_EMPTY = ("dev", "proc", "tmp", *(path.strip("/") for path in inner.MASKED))
+OUTER_ETC = {"passwd": "root:x:0:0:root:/:/usr/sbin/nologin\n", "group": "root:x:0:\n"}
+# engines bind their own over these, and want them there where the root is read-only
+OUTER_ETC_EMPTY = ("hosts", "hostname", "resolv.conf", "mtab")
+
+
+def lay_out_outer(rootfs: Path) -> None:
+    """Everything of the outer root but the inner one."""
+    for name in ("usr", *LINKS):
+        (rootfs / name).symlink_to(f"inner/usr/{'' if name == 'usr' else name}".rstrip("/"))
+    for name in OUTER_EMPTY:
+        (rootfs / name).mkdir()
+    (rootfs / "etc").mkdir()
+    for name, text in OUTER_ETC.items():
+        (rootfs / "etc" / name).write_text(text)
+    for name in OUTER_ETC_EMPTY:
+        (rootfs / "etc" / name).touch()
+    bundle = rootfs / inner.BUNDLE.strip("/")
+    bundle.mkdir()
+    (bundle / "config.json").write_text(json.dumps(inner.inner_spec(), indent=1, sort_keys=True))
+
+
+def lay_out_inner(root: Path) -> None:
+    """Ours in the inner root: accounts, mount points, the guest, LibreOffice's settings."""
+    for name, text in (("passwd", recipe.PASSWD), ("group", recipe.GROUP)):
+        (root / "etc" / name).write_text(text)
+    for name in INNER_EMPTY:
+        (root / name).mkdir(exist_ok=True)
+    for path in cache.guest_files():
+        target = root / "usr/lib/lazaretto/sandbox" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(cache.SANDBOX / path, target)
+    shutil.copyfile(cache.PROFILE, root / "usr/lib/lazaretto" / cache.PROFILE.name)
