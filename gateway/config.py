@@ -13,6 +13,8 @@ import dataclasses
 import difflib
 import ipaddress
 import os
+import re
+import socket
 import tomllib
 import typing
 from pathlib import Path
@@ -81,6 +83,11 @@ class SmtpSettings(Section):
     data_seconds: Seconds = 1800.0
     drain_seconds: Seconds = 600.0
     xforward_peers: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
+
+    @property
+    def name(self) -> str:
+        """What we call ourselves: never the MTA's own name, or Postfix takes us for itself and sees a loop."""
+        return self.hostname or "lazaretto." + re.sub(r"[^A-Za-z0-9.-]", "", socket.gethostname()).lower()
 
     @property
     def listen_address(self) -> tuple[str, int]:

@@ -48,6 +48,7 @@ class Outcome:
     enhanced: str
     text: str
     detail: str = ""
+    in_doubt: bool = False  # the next hop may have the message all the same
 
     @property
     def delivered(self) -> bool:
@@ -98,10 +99,10 @@ def public_line(untrusted_text: str, limit: int = MAX_REPLY_TEXT) -> str:
     return _NOT_PRINTABLE.sub(" ", untrusted_text).strip()[:limit]
 
 
-def outcome(kind: Kind, detail: str = "") -> Outcome:
+def outcome(kind: Kind, detail: str = "", *, in_doubt: bool = False) -> Outcome:
     """Look `kind` up in the table."""
     code, enhanced, text = TABLE[kind]
-    return Outcome(kind, code, enhanced, text, detail)
+    return Outcome(kind, code, enhanced, text, detail, in_doubt)
 
 
 def from_next_hop(code: int, untrusted_text: str) -> Outcome:

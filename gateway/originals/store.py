@@ -3,10 +3,10 @@
     ID.eml    the message exactly as received
     ID.json   when it came, why it was kept, its envelope
 
-Both are written to temporary names, fsynced, renamed, and the directory fsynced, before the caller may go on to a 250. The
-directory has mode 0700, files 0600. Trusts the file system to keep what it fsynced. Fails with StorageError (the
-gateway answers 451), and leaves no half of an original behind. Bound: the message is bounded by `[smtp]`; how much all
-originals may take is the file system's, and a full one puts mail off.
+Both are written to temporary names, fsynced, renamed, and the directory fsynced, before the caller may go on to a
+250. The directory has mode 0700, files 0600. Trusts the file system to keep what it fsynced. Fails with StorageError
+(the gateway answers 451), and leaves no half of an original behind. Bound: the message is bounded by `[smtp]`; how
+much all originals may take is the file system's, and a full one puts mail off.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
-import datetime
+import datetime as dt
 import json
 import os
 import re
@@ -48,7 +48,7 @@ class Originals:
         """Put the message on disk, and only return once it is there to stay."""
         about = {
             "id": original_id,
-            "kept": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "kept": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "reasons": reasons,
             "envelope": dataclasses.asdict(envelope) if envelope else None,
         }

@@ -14,6 +14,7 @@ connect, greeting, command, DATA and dot; reply lengths are aiosmtplib's (32 KiB
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import TYPE_CHECKING
 
 import structlog
@@ -165,10 +166,10 @@ class NextHop:
             reply = await _asked(session, "dot", self._settings.dot_seconds)
         except _StopError as stop:
             _abort(session)  # no more of the message may follow once it counts as not delivered
-            return stop.outcome
+            return dataclasses.replace(stop.outcome, in_doubt=True)
         except SMTPException as error:
             _abort(session)
-            return outcome(Kind.NEXT_HOP_DOWN, f"dot: {error}")
+            return outcome(Kind.NEXT_HOP_DOWN, f"dot: {error}", in_doubt=True)
         _leave(session)
         return from_next_hop(reply.code, reply.message) if reply.code == OK else _refusal(reply)
 

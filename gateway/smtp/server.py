@@ -15,7 +15,6 @@ import collections
 import contextlib
 import ipaddress
 import logging
-import socket
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -335,7 +334,7 @@ class SmtpServer:
         self.handle = handle
         self.offers = offers
         self.answer_seconds = answer_seconds  # above the message's own deadline: it must never strike first
-        self.hostname = settings.hostname or f"lazaretto.{public_line(socket.gethostname())}"
+        self.hostname = settings.name
         self.sessions: set[Session] = set()
         self.held: dict[Session, int] = {}
         self.stopping = False

@@ -1,0 +1,128 @@
+"""The safe half of the way, shared by `serve` and `filter`: message in, safe message and what became of each part out.
+
+Trusts the sandbox's client to answer with a file of ours or a typed reason. Fails with SandboxUnavailableError where
+no sandbox can be had, OSError where the work directory cannot be written, and by cancellation; never by what is in
+the message. Bounds: `[message] parallel_parts` decoded parts in memory at once, `Policy.most_bytes` for what the
+message may become: the largest flattened parts give way to a notice, so that the next hop does not bounce all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gateway.mail.filename import flattened_name
+from gateway.mail.parse import parse
+from gateway.mail.plan import Action, make_plan
+from gateway.mail.rebuild import rebuild
+from gateway.mail.record import PartRecord, records
+from gateway.mail.result import Removed, Result, Safe
+from gateway.originals.store import new_id
+from sandbox.client import Flattened, NotFlattened, Want
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+    from gateway.mail.plan import Plan, Step
+    from gateway.mail.tree import Message
+    from sandbox.client import Sandbox
+
+MESSAGE_TOO_LARGE: Final = "message_too_large"  # the part was flattened, the message would have grown past its bound
+_FRAME: Final = 1024  # bytes of header, boundary and notice that a part may bring along
+
+
+@dataclass(frozen=True, slots=True)
+class Sanitised:
+    """What goes on, and why it looks as it does."""
+
+    content: bytes = field(repr=False)  # b"" where policy refuses the message
+    refused: str | None
+    ambiguities: tuple[str, ...]
+    records: tuple[PartRecord, ...]
+    original_id: str  # "" where nothing was removed
+    answers: dict[str, Flattened | NotFlattened]  # of the sandbox, by part
+
+
+async def sanitise(untrusted_message: bytes, settings: Settings, sandbox: Sandbox) -> Sanitised:
+    """Read, plan, flatten, rebuild."""
+    message, plan = await asyncio.to_thread(_read, untrusted_message, settings)
+    if plan.refused:
+        return Sanitised(b"", plan.refused, plan.ambiguities, tuple(records(plan, {})), "", {})
+    original_id = new_id()
+    with tempfile.TemporaryDirectory(prefix="lazaretto-", dir=settings.message.work_directory) as directory:
+        room = settings.policy.most_bytes(len(untrusted_message)) - len(untrusted_message)
+        bench = _Bench(sandbox, Path(directory), settings.message.parallel_parts, room)
+        await bench.flatten_all([step for step in plan.steps if step.action is Action.FLATTEN])
+        results = await asyncio.to_thread(_results, plan, bench, original_id)
+    removed = any(isinstance(result, Removed) for result in results.values())
+    content = await asyncio.to_thread(rebuild, message, plan, results)
+    ended = tuple(records(plan, results))
+    return Sanitised(content, None, plan.ambiguities, ended, original_id if removed else "", bench.answers)
+
+
+def _read(untrusted_message: bytes, settings: Settings) -> tuple[Message, Plan]:
+    message = parse(untrusted_message, settings.mail)
+    return message, make_plan(message, settings.policy)
+
+
+class _Bench:
+    """Flattens the parts of one message; its files lie in a directory of the message's own."""
+
+    def __init__(self, sandbox: Sandbox, directory: Path, parallel: int, room: int) -> None:
+        self._sandbox = sandbox
+        self._directory = directory
+        self._turn = asyncio.Semaphore(parallel)
+        self._room = room
+        self.answers: dict[str, Flattened | NotFlattened] = {}
+        self.files: dict[str, Flattened] = {}  # those that there is room for
+
+    async def flatten_all(self, steps: list[Step]) -> None:
+        """All of them, or the first failure of the house; the others are cancelled then."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number, step in enumerate(steps):
+                    group.create_task(self._flatten(step, self._directory / str(number)))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    async def _flatten(self, step: Step, output: Path) -> None:
+        async with self._turn:
+            untrusted_document = await asyncio.to_thread(step.payload)
+            answer = await self._sandbox.flatten(untrusted_document, output, step.want or Want.PDF)
+        self.answers[step.part] = answer
+        if isinstance(answer, Flattened):
+            self.files[step.part] = answer
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Drop the largest files until the rest fits, at once, so that the disk is bounded too."""
+        while self.files and sum(_encoded(file.size) for file in self.files.values()) > self._room:
+            largest = max(self.files, key=lambda part: self.files[part].size)
+            self.files.pop(largest).path.unlink(missing_ok=True)
+
+
+def _encoded(size: int) -> int:
+    """How much a file adds to a message: base64 in lines of 76 and CRLF (RFC 2045 section 6.8)."""
+    return size * 78 // 57 + _FRAME
+
+
+def _results(plan: Plan, bench: _Bench, original_id: str) -> dict[str, Result]:
+    """What stands in the place of every part that does not stay."""
+    results: dict[str, Result] = {}
+    for step in plan.steps:
+        if step.action is Action.REMOVE:
+            results[step.part] = Removed(step.reason, "", original_id)
+        elif step.action is Action.FLATTEN:
+            results[step.part] = _result(step, bench, original_id)
+    return results
+
+
+def _result(step: Step, bench: _Bench, original_id: str) -> Result:
+    answer, file = bench.answers[step.part], bench.files.get(step.part)
+    if isinstance(answer, NotFlattened):
+        return Removed(answer.reason, answer.found, original_id)
+    if file is None:
+        return Removed(MESSAGE_TOO_LARGE, answer.found, original_id)
+    return Safe(file.path.read_bytes(), file.media_type, flattened_name(step.name, file.media_type), file.found)
