@@ -61,10 +61,15 @@ def _message(part: Part, fragments: Fragments) -> Entity:
     if not body.isascii():
         fields.append(b"Content-Transfer-Encoding: 8bit")
     if part.untrusted_filename:
-        name = safe_filename(part.untrusted_filename)
-        name = name if name.lower().endswith(".eml") else name + ".eml"
-        fields.append(content_field("Content-Disposition", "attachment", header_parameters("filename", name)))
+        fields.append(message_disposition(part))
     return Entity((*fields, *content_id_field(part.content_id)), body)
+
+
+def message_disposition(part: Part) -> bytes:
+    """Content-Disposition of an attached message, under a name that says what it is."""
+    name = safe_filename(part.untrusted_filename)
+    name = name if name.lower().endswith(".eml") else name + ".eml"
+    return content_field("Content-Disposition", "attachment", header_parameters("filename", name))
 
 
 def _kept_fields(headers: tuple[Header, ...], source: bytes) -> list[bytes]:

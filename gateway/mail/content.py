@@ -25,8 +25,11 @@ _WORDLIKE = re.compile(
 _PDF_WITHIN = 1024  # readers accept %PDF- that far into a file
 _PDF = re.compile(rb"(?:\A|[\r\n\x00-\x20])%PDF-\d")
 _JUNK = bytes([*range(9), *range(14, 27), *range(28, 32), 127])  # not TAB, CR, LF, VT, FF; not ESC (ISO 2022)
+_LAYERS = 3  # a srcdoc attribute is HTML inside HTML
+_CSS_ESCAPE = re.compile(r"\\([0-9A-Fa-f]{1,6})[ \t\r\n]?")
 _JUNK_SHARE = 100  # one control byte in this many is more than any text has
 _PROBE = b"ABCXYZabcxyz0189 :;,.=/+-_<>\"'()%&#@!?*"
+_WIDE = re.compile(r"(?i)utf|ucs|unicode|10646|ebcdic|ibm-?037")
 _HEADER_FORM = re.compile(rb"(?:[!-9;-~]+[ \t]*:[^\r\n]*|[ \t][^\r\n]*)?")
 
 
@@ -49,7 +52,7 @@ def is_ascii_charset(name: str) -> bool:
     try:
         return not name or _PROBE.decode(codecs.lookup(name).name) == _PROBE.decode("ascii")
     except (LookupError, ValueError, UnicodeError):
-        return "utf" not in name.lower().replace("utf-8", "").replace("utf8", "")  # unknown names are read as ASCII
+        return not _WIDE.search(name.replace("utf-8", "").replace("utf8", ""))  # unknown names are read as ASCII
 
 
 def is_header_form(untrusted_content: bytes) -> bool:
@@ -60,6 +63,9 @@ def is_header_form(untrusted_content: bytes) -> bool:
 
 
 def plain_html(untrusted_content: bytes) -> bytes:
-    """HTML as a browser reads URLs in it: entities decoded, tabs and line ends taken out of them."""
-    text = html.unescape(untrusted_content.decode("latin-1")).translate({9: None, 10: None, 13: None, 0: None})
-    return text.encode("latin-1", "replace")
+    """HTML as a browser reads URLs in it: entities and CSS escapes decoded, tabs and line ends out."""
+    text = untrusted_content.decode("latin-1")
+    for _ in range(_LAYERS):
+        text = html.unescape(text)
+    text = _CSS_ESCAPE.sub(lambda m: chr(min(int(m[1], 16), 255)), text)
+    return text.translate({9: None, 10: None, 13: None, 0: None}).encode("latin-1", "replace")

@@ -15,6 +15,7 @@ from gateway.mail import content, decode
 from gateway.mail.filename import to_text
 
 BLOCKS = 100  # of one text; what lies behind the last one is taken out in one piece
+_LINE = re.compile(rb"[^\r\n]+")
 _YENC_BEGIN = re.compile(rb"(?im)^=ybegin [^\r\n]*")
 _YENC_END = re.compile(rb"(?im)^=yend[^\r\n]*")
 _YENC_CONTROL = re.compile(rb"(?im)^=y(?:part|end|begin)[^\r\n]*")
@@ -24,6 +25,7 @@ _DATA_URI = re.compile(
     rb"(?i)([=\"'(][ \t\r\n]*)?data:[ \t\r\n]*([a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127})?"
     rb"((?:[ \t\r\n]*;[ \t\r\n]*[a-z0-9._-]{1,60}(?:=[^;,\"'<>()\r\n]{0,200})?){0,8})[ \t\r\n]*,"
 )
+_CLOSING = {b'"': b'"', b"'": b"'", b"(": b")"}
 _URI_BASE64 = re.compile(rb"[A-Za-z0-9+/=%\s_-]*")
 _URI_BARE = re.compile(rb"[^\s\"'<>)]*")
 _ICS_BINARY = re.compile(
@@ -39,6 +41,7 @@ _B64_RUN = re.compile(
 )
 _ARMOR_BEFORE = re.compile(rb"-----BEGIN [A-Z0-9 ]+-----(?:[\r\n]+[A-Za-z0-9-]+: [^\r\n]*)*\s*\Z")
 _CTE_BEFORE = re.compile(rb"(?i)content-transfer-encoding[ \t]*:[ \t]*base64")
+_PARAGRAPH = re.compile(rb"[^\r\n]*(?:(?:\r\n|\n|\r)(?!--)[^\r\n]+)*")
 _MIME_LINES = re.compile(rb"(?im)^[ \t>]*content-(?:type|transfer-encoding|disposition)[ \t]*:")
 _B64_LINES = 4  # lines from which on a run that decodes to no text counts as a file; tokens in links have one
 _B64_SUSPICIOUS = 120  # bytes from which on any run counts as one in a message that parsers read differently
@@ -71,7 +74,7 @@ def find_blocks(untrusted_text: bytes, media_type: str, *, suspicious: bool) -> 
 
 
 def hides_urls(untrusted_html: bytes) -> bool:
-    """True where a data: URI appears, once entities are decoded as a browser does, that does not stand there plainly."""
+    """True where a data: URI appears once entities are decoded as a browser does, and not before."""
     plain = {b"".join(block.content.split()) for block in _data_uris(content.plain_html(untrusted_html))}
     return not plain <= {b"".join(block.content.split()) for block in _data_uris(untrusted_html)}
 
@@ -116,8 +119,8 @@ def _uu(text: bytes) -> list[Block]:
 def _uu_end(text: bytes, begin: re.Match[bytes]) -> int:
     """Where the block ends: behind its end line, or its last good line; the begin line's own end where none is good."""
     good, odd = begin.end(), 0
-    for line in re.finditer(rb"[^\r\n]+", text[begin.end() :]):
-        after = begin.end() + line.end()
+    for line in _LINE.finditer(text, begin.end()):
+        after = line.end()
         word = line[0].strip()
         if word in (b"end", b"===="):
             return after if good > begin.end() else good
@@ -155,6 +158,7 @@ def _binhex(text: bytes) -> list[Block]:
 
 def _data_uris(text: bytes) -> list[Block]:
     found = []
+    missing = {b""}  # closing bytes that do not come any more
     position = 0
     while match := _DATA_URI.search(text, position):
         lead, media_type, params = match.groups()
@@ -162,7 +166,8 @@ def _data_uris(text: bytes) -> list[Block]:
         is_base64 = b"base64" in params.lower()
         if not (lead or media_type or is_base64):
             continue
-        position = _uri_end(text, match.end(), lead or b"", is_base64=is_base64)
+        closing = _CLOSING.get((lead or b"")[:1], b"")
+        position = _uri_end(text, match.end(), closing, missing, is_base64=is_base64)
         raw = unquote_to_bytes(text[match.end() : position])
         data = decode.decode_base64(raw.replace(b"-", b"+").replace(b"_", b"/")) if is_base64 else raw
         kind = (media_type or b"text/plain").decode().lower()
@@ -171,11 +176,11 @@ def _data_uris(text: bytes) -> list[Block]:
     return found
 
 
-def _uri_end(text: bytes, start: int, lead: bytes, *, is_base64: bool) -> int:
+def _uri_end(text: bytes, start: int, closing: bytes, missing: set[bytes], *, is_base64: bool) -> int:
     """Where a URI ends: at the quote or bracket it began behind, else where its characters do."""
-    closing = {b'"': b'"', b"'": b"'", b"(": b")"}.get(lead[:1], b"")
-    end = text.find(closing, start) if closing else -1
+    end = -1 if closing in missing else text.find(closing, start)
     if end < 0:
+        missing.add(closing)
         match = (_URI_BASE64 if is_base64 else _URI_BARE).match(text, start)
         end = match.end() if match else start
     return end
@@ -203,7 +208,10 @@ def _base64(text: bytes, *, suspicious: bool) -> list[Block]:
         lines = match[0].count(b"\n") + match[0].count(b"\r") // 2 + 1
         is_file = lines >= _B64_LINES and content.is_binary(data[:4096])
         is_odd = suspicious and len(match[0]) >= _B64_SUSPICIOUS
-        if content.has_magic(data) or ((is_file or is_odd) and not armored) or _CTE_BEFORE.search(before):
+        if _CTE_BEFORE.search(before):  # the body of a part that is quoted here: to its end, broken lines and all
+            rest = _PARAGRAPH.match(text, match.end())
+            found.append(Block("b64", match.start(), rest.end() if rest else match.end(), content=data))
+        elif content.has_magic(data) or ((is_file or is_odd) and not armored):
             found.append(Block("b64", match.start(), match.end(), content=data))
     return found
 

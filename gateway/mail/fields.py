@@ -33,7 +33,7 @@ _LOOSE_TYPE = re.compile(
 )
 _COMMENT = re.compile(rb"\([^()]{0,1024}\)")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_./:=?-]{1,70}")  # RFC 2046 section 5.1.1, without comma and space
+_BOUNDARY = re.compile(r"[0-9A-Za-z()+_./:=?-]{1,70}")  # RFC 2046 section 5.1.1, without comma, space and single quote
 _ENCODINGS = {
     "7bit": decode.IDENTITY,
     "8bit": decode.IDENTITY,
@@ -50,7 +50,7 @@ _LOOSE_ENCODINGS = (
 _MIME_FIELDS = frozenset(
     {"content-type", "content-transfer-encoding", "content-disposition", "content-id", "mime-version"}
 )
-_MAX_BOUNDARIES = 16  # of one multipart; more readings than that of one field are noise
+_MAX_BOUNDARIES = 12  # of one multipart; more readings than that of one field are noise
 
 
 @dataclass(slots=True)
@@ -134,7 +134,7 @@ def _boundary(found: Fields, params: list[tuple[str, str]]) -> None:
     for name, text in params:
         if name.split("*")[0] != "boundary":
             continue
-        if name != "boundary" or not _BOUNDARY.fullmatch(text):
+        if name != "boundary" or not _BOUNDARY.fullmatch(text) or decode_words(text) != text:
             found.notes.add(ambiguity.BOUNDARY_SYNTAX)
             found.boundaries.extend(reading.encode("latin-1", "replace") for reading in _readings(text))
         found.boundaries.append(text.encode("latin-1", "replace"))
@@ -147,6 +147,7 @@ def _readings(text: str) -> list[str]:
     return [
         text.strip(),
         text.rstrip(),
+        text.strip("'"),
         decode_words(text),
         text.split(",", maxsplit=1)[0],
         text.split(" ", maxsplit=1)[0],
@@ -169,6 +170,7 @@ def _loose_boundaries(value: bytes) -> list[bytes]:
 def _strict_params(found: Fields, value: bytes, position: int) -> list[tuple[str, str]] | None:
     """Read `;name=value` until the end of the field; None where a byte is left over."""
     params: list[tuple[str, str]] = []
+    seen: set[str] = set()
     while match := _PARAM.match(value, position):
         name, text = match[1].decode().lower(), match[2]
         if b"\r\n" in text and name.split("*")[0] not in {"name", "filename"}:
@@ -177,8 +179,9 @@ def _strict_params(found: Fields, value: bytes, position: int) -> list[tuple[str
             text = re.sub(rb"\\(.)", rb"\1", text[1:-1].replace(b"\r\n", b""))
             if name == "boundary" and b"\\" in match[2]:
                 found.notes.add(ambiguity.BOUNDARY_SYNTAX)
-        if any(name == other for other, _ in params):
+        if name in seen:
             found.notes.add(ambiguity.DUPLICATE_PARAMETER)
+        seen.add(name)
         params.append((name, text.decode("latin-1")))
         position = match.end()
     return params if _LAST.fullmatch(value, position) else None
@@ -234,7 +237,7 @@ def _content_id(found: Fields, value: bytes) -> None:
 
 
 def _mime_version(found: Fields, value: bytes) -> None:
-    if re.sub(rb"[\s]+", b"", _COMMENT.sub(b"", value)) != b"1.0":  # RFC 2045 section 4 allows comments here
+    if not _VERSION.fullmatch(value):
         found.notes.add(ambiguity.MIME_VERSION)
 
 

@@ -21,7 +21,17 @@ from gateway.mail.entity import (
     token_param,
 )
 from gateway.mail.filename import header_parameters, safe_filename
-from gateway.mail.plan import CALENDAR, NOT_EXAMINED, REPORT, Action, Plan, Step, part_content
+from gateway.mail.plan import (
+    CALENDAR,
+    MESSAGE_RENAMED,
+    NOT_EXAMINED,
+    REPORT,
+    Action,
+    Plan,
+    Step,
+    part_content,
+    text_content,
+)
 from gateway.mail.record import outcome_of
 from gateway.mail.result import Removed, Result, Safe
 from sandbox.client import Want
@@ -58,6 +68,11 @@ class Fragments:
         step = self._steps.get(part.path)
         return step is not None and step.action is Action.KEEP
 
+    def is_renamed(self, part: Part) -> bool:
+        """True for an attached message that may not keep its file name."""
+        step = self._steps.get(part.path)
+        return step is not None and step.reason == MESSAGE_RENAMED
+
     def leaf(self, part: Part, *, is_root: bool) -> Entity:
         """The new form of a leaf."""
         step = self._steps.get(part.path)
@@ -75,7 +90,7 @@ class Fragments:
         return _sealed(part)
 
     def _text(self, part: Part, step: Step) -> Entity:
-        text = part_content(part)
+        text = text_content(part)
         pieces: list[bytes] = []
         files: list[Entity] = []
         position = 0

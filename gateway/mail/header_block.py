@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r|\Z)")
 _STRICT = re.compile(rb"[!-9;-~]+:")  # RFC 5322 section 2.2
-_LOOSE = re.compile(rb"([^:]{1,200}?)[\x00-\x20\x7f\xa0]*:")
+_NAME_BYTES = 200  # the longest field names in use have some 60
 _MIME_NAME = re.compile(r"content-|mime-version$")
-_MIME_LINE = re.compile(rb"(?i)(?<![^\r\n])[\x00-\x20\x7f-\xff]{0,8}(?:content-[a-z-]+|mime-version)[\x00-\x20]{0,8}:")
+_MIME_LINE = re.compile(rb"(?i)[\r\n][\x00-\x20\x7f-\xff]{0,8}(?:content-[a-z-]+|mime-version)[\x00-\x20]{0,8}:")
 _BLANK = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 # a folded line that those who strip lines first take for a field; in DKIM's h= lists no value follows the name
 _FOLDED_MIME = re.compile(
@@ -32,7 +32,7 @@ _FOLDED_MIME = re.compile(
 _KNOWN = re.compile(r"(content-(?:type|transfer-encoding|disposition|id)|mime-version)(?![a-z0-9-])")
 _NAME_JUNK = re.compile(rb"[\x00-\x20\x7f-\xff]+")
 _CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_WINDOW = 65_536  # how far a MIME field is looked for behind a line that is none
+_WINDOW = 8192  # how far a MIME field is looked for behind a line that is none
 _MIME_FIELDS = 64  # kept of one header even over the bound on fields
 
 
@@ -47,14 +47,18 @@ class Block:
     notes: set[str] = field(default_factory=set)
     limit: str = ""
     kept: int = 0
+    lines: int = 0
 
 
-def read_block(raw: bytes, start: int, stop: int, bounds: Bounds, is_delimiter: Callable[[int], bool]) -> Block:
+def read_block(
+    raw: bytes, start: int, bounds: Bounds, *, is_delimiter: Callable[[int], bool], lines_left: int
+) -> Block:
     """Read the header at `start`; it ends at an empty line, a delimiter of an open multipart, or `stop`."""
     block = Block(start, end=start, body=start)
-    position = start
+    position, stop = start, len(raw)
     last_mime = -1
-    for _ in range(bounds.header_lines):
+    for _ in range(lines_left):
+        block.lines += 1
         if position >= stop:
             return _ended(block, position, separated=False)
         line = _LINE.match(raw, position, stop)
@@ -98,13 +102,12 @@ def _is_field(text: bytes) -> bool:
     """True for a field with a well-formed name, and for one that a tolerant reader would mend."""
     if _STRICT.match(text):
         return True
-    match = _LOOSE.match(text)
-    if not match:
-        return False
-    name = _clean_name(match[1])
+    colon = text.find(b":", 0, _NAME_BYTES)
+    raw_name = text[: max(colon, 0)]
+    name = _clean_name(raw_name)
     if text[0] in b" \t":
         return bool(_FOLDED_MIME.match(text))
-    return bool(name) and (len(match[1].split()) == 1 or bool(_MIME_NAME.match(name)))
+    return bool(name) and (len(raw_name.split()) == 1 or bool(_MIME_NAME.match(name)))
 
 
 def _clean_name(untrusted_name: bytes) -> str:
@@ -162,9 +165,9 @@ def _goes_on(raw: bytes, position: int, stop: int) -> bool:
 
 def _last_mime(raw: bytes, position: int, stop: int) -> int:
     """Where the last MIME field of the block that goes on at `position` begins; -1 without one."""
-    window = raw[position : min(stop, position + _WINDOW)]
+    window = raw[max(position - 1, 0) : min(stop, position + _WINDOW)]
     blank = _BLANK.search(window)
     last = -1
     for match in _MIME_LINE.finditer(window, 0, blank.start() if blank else len(window)):
-        last = position + match.start()
+        last = max(position - 1, 0) + match.start() + 1
     return last

@@ -19,6 +19,7 @@ from gateway.mail.tree import Bounds, Kind, Message, Part, Span
 
 _LINE_END = re.compile(rb"\r\n|\n|\r|\Z")
 _BLANKS = b"\0\t\v\f "
+_PREFIX = 8  # bytes of a boundary that are searched for; the line found is compared in full
 _LINE_LOOK = 2048  # bytes of a line that are compared with boundaries
 _HEADER_AHEAD = re.compile(rb"(?i)(?:\r\n|\n|\r)[\x00-\x20]*(?:content-|mime-|\Z)")
 _GUESS = re.compile(rb"(?:\A|[\r\n])--([^\r\n]{1,70})")
@@ -37,6 +38,15 @@ class _Node:
     end: int = 0
     children: list[_Node] = field(default_factory=list)
     inner: Part | None = None  # read from the decoded body, where a container had a transfer encoding
+
+
+@dataclass(slots=True)
+class _Spent:
+    """What was used up of the bounds that hold for the whole message."""
+
+    parts: int = 0
+    header_lines: int = 0
+    delimiters: int = 0
 
 
 @dataclass(slots=True)
@@ -65,7 +75,7 @@ class _Delimiter:
 def parse(raw: bytes, bounds: Bounds | None = None) -> Message:
     """Read a message. Never raises; linear in the length of `raw`."""
     notes = ambiguity.of_bytes(raw)
-    parser = _Parser(raw, bounds or Bounds(), notes, [0])
+    parser = _Parser(raw, bounds or Bounds(), notes, _Spent())
     root = parser.run(0)
     if (
         ambiguity.HEADER_SEPARATOR in notes
@@ -79,11 +89,11 @@ def parse(raw: bytes, bounds: Bounds | None = None) -> Message:
 class _Parser:
     """Reads one source; sources inside transfer encodings get a parser of their own and share notes and counts."""
 
-    def __init__(self, raw: bytes, bounds: Bounds, notes: set[str], count: list[int]) -> None:
+    def __init__(self, raw: bytes, bounds: Bounds, notes: set[str], spent: _Spent) -> None:
         self.raw = raw
         self.bounds = bounds
         self.notes = notes
-        self.count = count
+        self.spent = spent
         self.stack: list[_Frame] = []
         self.cut = False  # some header but the root's had no separator
         self.position = 0
@@ -116,8 +126,10 @@ class _Parser:
         return top
 
     def _read(self, start: int, default: str, depth: int) -> _Node:
-        self.count[0] += 1
-        block = read_block(self.raw, start, len(self.raw), self.bounds, self._is_delimiter)
+        self.spent.parts += 1
+        lines_left = max(self.bounds.header_lines - self.spent.header_lines, 1)
+        block = read_block(self.raw, start, self.bounds, is_delimiter=self._is_delimiter, lines_left=lines_left)
+        self.spent.header_lines += block.lines
         if start and ambiguity.HEADER_SEPARATOR in block.notes:
             self.cut = True
         fields = read_fields(block.headers, self.bounds, default)
@@ -127,7 +139,7 @@ class _Parser:
         limit = block.limit
         if kind is not Kind.LEAF and depth + 1 >= self.bounds.depth:
             limit = limit or ambiguity.TOO_DEEP
-        if self.count[0] >= self.bounds.parts and kind is not Kind.LEAF:
+        if self.spent.parts >= self.bounds.parts and kind is not Kind.LEAF:
             limit = limit or ambiguity.TOO_MANY_PARTS
         if limit:
             self.notes.add(limit)
@@ -162,29 +174,28 @@ class _Parser:
         search = self.stack[-1].search
         at = max(self.position - 1, 0)
         while match := search.search(self.raw, at):
+            self.spent.delimiters += 1
             line_start = match.start() + 1
-            line_end = self._line_end(line_start)
-            found = self._matched(line_start, line_end.start(), line_end.end())
+            end, after = self._line_end(line_start)
+            found = self._matched(line_start, end, after)
+            if self.spent.delimiters > self.bounds.delimiters:
+                self.spent.parts = self.bounds.parts  # the rest is not read
+                found = found or (False, len(self.stack) - 1)
             if found:
-                begin = match.start()
-                if self.raw[begin : begin + 1] == b"\n" and begin and self.raw[begin - 1 : begin] == b"\r":
-                    begin -= 1
-                closing, frame = found
-                return _Delimiter(max(begin, self.position), line_end.end(), frame, closing)
-            at = max(line_end.start(), match.start() + 1)
+                begin = match.start() - (self.raw[match.start() - 1 : match.start() + 1] == b"\r\n")
+                return _Delimiter(max(begin, self.position), after, frame=found[1], closing=found[0])
+            at = max(end, match.start() + 1)
         return None
 
-    def _line_end(self, start: int) -> re.Match[bytes]:
+    def _line_end(self, start: int) -> tuple[int, int]:
+        """Where the line's bytes end, and where its line end does."""
         found = _LINE_END.search(self.raw, start)
-        if found is None:
-            raise AssertionError("the pattern matches at the end")
-        return found
+        return found.span() if found else (len(self.raw), len(self.raw))
 
     def _is_delimiter(self, start: int) -> bool:
         if not self.stack:
             return False
-        end = self._line_end(start)
-        return self._matched(start, end.start(), end.end()) is not None
+        return self._matched(start, *self._line_end(start)) is not None
 
     def _matched(self, start: int, end: int, after: int) -> tuple[bool, int] | None:
         """Whose delimiter the line is (closing?, index of the frame); the innermost exact match first."""
@@ -239,7 +250,7 @@ class _Parser:
         if found.closing:
             frame.closed = True
             return
-        if self.count[0] >= self.bounds.parts:
+        if self.spent.parts >= self.bounds.parts:
             self._overflow(frame, found.after)
             return
         digest = "multipart/digest" in frame.node.fields.types
@@ -338,7 +349,7 @@ class _Parser:
         encoding = next((e for e in node.fields.encodings if e != decode.IDENTITY), decode.IDENTITY)
         content, notes = decode.decode(body.of(self.raw), encoding)
         self.notes |= notes | ambiguity.of_bytes(content)
-        return _Parser(content, self.bounds, self.notes, self.count).run(node.depth + 1, path)
+        return _Parser(content, self.bounds, self.notes, self.spent).run(node.depth + 1, path)
 
     def _encoded_multipart(self, node: _Node) -> Part | None:
         """Read a multipart whose delimiters are inside a transfer encoding (RFC 2045 section 6.4 forbids it)."""
@@ -348,7 +359,7 @@ class _Parser:
         content, notes = decode.decode(self.raw[node.block.body : node.end], encodings[0])
         self.notes |= notes | ambiguity.of_bytes(content)
         fields = [b"Content-Type: " + h.value for h in node.block.headers if h.name == "content-type"]
-        parser = _Parser(b"\r\n".join([*fields, b"", content]), self.bounds, self.notes, self.count)
+        parser = _Parser(b"\r\n".join([*fields, b"", content]), self.bounds, self.notes, self.spent)
         part = parser.run(node.depth + 1, "")
         return part if part.kind is Kind.MULTIPART else None
 
@@ -361,6 +372,6 @@ def _container(fields: Fields, node: _Node) -> str:
 
 def _pattern(boundaries: list[bytes]) -> re.Pattern[bytes]:
     """Finds lines that begin like a delimiter of any of these boundaries, give or take case, dashes and blanks."""
-    cores = {boundary.lstrip(b"-").strip(_BLANKS) or b"--" for boundary in boundaries}
+    cores = {(boundary.lstrip(b"-").strip(_BLANKS) or b"--")[:_PREFIX] for boundary in boundaries}
     longest_first = sorted(cores, key=lambda core: (-len(core), core))
     return re.compile(rb"(?i)[\r\n][\x00\t\v\f ]*-+(?:" + b"|".join(map(re.escape, longest_first)) + rb")")

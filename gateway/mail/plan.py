@@ -31,6 +31,7 @@ ATTACHMENT = "attachment"
 INLINE_IMAGE = "inline_image"
 HIDDEN_IN_TEXT = "hidden_in_text"
 MESSAGE = "message"
+MESSAGE_RENAMED = "message_renamed"
 FRAGMENT = "fragment"
 OPAQUE_SIGNED = "opaque_signed"
 SIGNATURE_VOID = "signature_void"
@@ -40,6 +41,7 @@ NOT_EXAMINED = "not_examined"
 OUR_REASONS = frozenset(
     {
         DISPLAYED_TEXT, REPORT, CALENDAR, ENCRYPTED_MAIL, SIGNATURE, ATTACHMENT, INLINE_IMAGE, HIDDEN_IN_TEXT, MESSAGE,
+        MESSAGE_RENAMED,
         FRAGMENT, OPAQUE_SIGNED, SIGNATURE_VOID, HIDDEN_PART, AMBIGUOUS, NOT_EXAMINED,
         ambiguity.TOO_DEEP, ambiguity.TOO_MANY_PARTS, ambiguity.HEADER_TOO_LARGE,
     }
@@ -59,6 +61,8 @@ _CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _CMS_SIGNATURE = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
 _REPORT_BYTES = 262_144  # a delivery status has some hundred bytes a recipient
 _CALENDAR_NAMES = (".ics", ".ical", ".ifb", ".vcs")
+_TEXT_BYTES = 16_777_216  # what is longer is no text that anybody reads, but a file
+_LINE_ENDS = re.compile(rb"\r\n|\r|\n")
 _CID = re.compile(rb"(?i)cid:([^\"'\s<>)]{1,250})")
 _PGP_VERSION = re.compile(rb"\s*Version:[ \t]*1\s*")
 
@@ -107,6 +111,11 @@ def part_content(part: Part) -> bytes:
     return decode.decode(part.body, part_encoding(part))[0]
 
 
+def text_content(part: Part) -> bytes:
+    """Decode a text; line ends become CRLF and NULs go, so that nothing hides between two ways to end a line."""
+    return _LINE_ENDS.sub(b"\r\n", part_content(part).replace(b"\0", b""))
+
+
 def part_encoding(part: Part) -> str:
     """Of several encodings, the one that uncovers something: an encoded file seen as text would hide."""
     for encoding in (decode.BASE64, decode.UUENCODE, decode.QUOTED_PRINTABLE):
@@ -127,8 +136,13 @@ def make_plan(message: Message, policy: Policy) -> Plan:
     refused = _refusal(ambiguities, policy)
     if refused:
         steps = [_with(step, Action.REFUSE, refused) for step in steps]
-    changes = canonical or any(step.action not in (Action.KEEP, Action.UNPACK) for step in steps)
+    changes = canonical or any(changes_bytes(step) for step in steps)
     return Plan(tuple(steps), refused, changes, canonical, ambiguities)
+
+
+def changes_bytes(step: Step) -> bool:
+    """True for a step after which the part is not what it was."""
+    return step.action not in (Action.KEEP, Action.UNPACK) or step.reason == MESSAGE_RENAMED
 
 
 def _refusal(ambiguities: tuple[str, ...], policy: Policy) -> str | None:
@@ -166,7 +180,7 @@ class _Planner:
     def _container(self, part: Part, parent: Part | None) -> list[Step]:
         if part.kind is Kind.LEAF:
             return self._leaf(part, parent)
-        own = [self._step(part, Action.UNPACK, MESSAGE)] if part.kind is Kind.MESSAGE else []
+        own = [self._step(part, Action.UNPACK, _message_reason(part))] if part.kind is Kind.MESSAGE else []
         if part.content_type == "multipart/encrypted":
             return self._encrypted(part)
         below = [step for child in part.children for step in self._container(child, part)]
@@ -199,7 +213,7 @@ class _Planner:
         if len(part.children) != 2 or not _is_signature(last):  # noqa: PLR2004 - exactly two, says section 2.1
             return steps
         others = [step for step in steps if step.source is not last]
-        whole = not self.suspicious and all(step.action in (Action.KEEP, Action.UNPACK) for step in others)
+        whole = not self.suspicious and not any(changes_bytes(step) for step in others)
         step = self._step(last, Action.KEEP, SIGNATURE) if whole else self._step(last, Action.REMOVE, SIGNATURE_VOID)
         return [*others, step]
 
@@ -257,6 +271,8 @@ class _Planner:
         calendar = part.content_type == "text/calendar"
         if calendar and not data.lstrip(b"\xef\xbb\xbf \t\r\n")[:15].upper().startswith(b"BEGIN:VCALENDAR"):
             return False
+        if len(data) > _TEXT_BYTES:
+            return False
         if part.content_type != "text/plain" and embedded.hides_urls(data):
             self.notes.add(ambiguity.HIDDEN_TEXT)
             return False
@@ -272,7 +288,7 @@ class _Planner:
 
     def _text(self, part: Part) -> list[Step]:
         """A displayed text, and a step for every file inside it."""
-        data = part_content(part)
+        data = text_content(part)
         blocks = embedded.find_blocks(data, part.content_type, suspicious=self.suspicious)
         numbers: dict[str, int] = {}
         steps = [self._step(part, Action.KEEP, CALENDAR if part.content_type == "text/calendar" else DISPLAYED_TEXT)]
@@ -294,6 +310,12 @@ class _Planner:
     def _step(part: Part, action: Action, reason: str, want: Want | None = None) -> Step:
         name = safe_filename(part.untrusted_filename) if part.untrusted_filename or action is not Action.KEEP else ""
         return Step(part.path, action, want, reason, name, part.content_type, part)
+
+
+def _message_reason(part: Part) -> str:
+    """A message that is called x.hta would be opened as what its name says: then it gets a name of ours."""
+    named = bool(part.untrusted_filename) and not part.untrusted_filename.lower().endswith(".eml")
+    return MESSAGE_RENAMED if named else MESSAGE
 
 
 def _is_signature(part: Part) -> bool:

@@ -2,8 +2,8 @@
 
 Splice, where the message reads in one way only: every byte that need not change stays as it came, changed parts are
 replaced in place. Canonical, where it is ambiguous: all of it is written anew from our own reading, with one set of
-MIME fields, boundaries and encodings of ours, so that every parser sees what we saw. Preambles, epilogues and what could
-not be read as a header are not written.
+MIME fields, boundaries and encodings of ours, so that every parser sees what we saw. Preambles, epilogues and what
+could not be read as a header are not written.
 """
 
 from __future__ import annotations
@@ -57,9 +57,22 @@ def _edit(part: Part, parent: Part | None, fragments: Fragments, edits: list[tup
         edits.append((part.span.start, part.span.end, _replacement(part, fragments, is_root=is_root)))
         return True
     changes = [_edit(child, part, fragments, edits) for child in part.children]
+    if fragments.is_renamed(part):
+        edits += _renamed(part)
+        changes.append(True)
     if any(changes) and part.content_type in canonical.BROKEN_BY_CHANGE:
         edits += _as_mixed(part)
     return any(changes)
+
+
+def _renamed(part: Part) -> list[tuple[int, int, bytes]]:
+    """Give an attached message a safe name, in the fields that it has."""
+    new = {
+        "content-type": content_field("Content-Type", "message/rfc822", []) + CRLF,
+        "content-disposition": canonical.message_disposition(part) + CRLF,
+        "content-description": b"",
+    }
+    return [(h.span.start, h.span.end, new[h.name]) for h in part.headers if h.name in new]
 
 
 def _replacement(part: Part, fragments: Fragments, *, is_root: bool) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from gateway.mail.plan import NOT_EXAMINED, Action, Plan, Step
+from gateway.mail.plan import NOT_EXAMINED, Action, Plan, Step, changes_bytes
 from gateway.mail.result import Removed, Result, Safe
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def outcome_of(step: Step, results: Mapping[str, Result]) -> Safe | Removed | No
 
 def records(plan: Plan, results: Mapping[str, Result]) -> list[PartRecord]:
     """One record a step, in the order of the message."""
-    changed = [step.part for step in plan.steps if step.action not in (Action.KEEP, Action.UNPACK)]
+    changed = [step.part for step in plan.steps if changes_bytes(step)]
     return [_record(step, results, changed) for step in plan.steps]
 
 
@@ -47,7 +47,7 @@ def _record(step: Step, results: Mapping[str, Result], changed: list[str]) -> Pa
     if step.action is Action.REFUSE:
         return PartRecord(step.part, step.name, step.declared, "", "refused", step.reason, "")
     if step.action is Action.UNPACK:
-        inside = any(part.startswith(step.part + ".") for part in changed)
+        inside = any(part == step.part or part.startswith(step.part + ".") for part in changed)
         return PartRecord(step.part, step.name, step.declared, "", "repacked" if inside else "kept", step.reason, "")
     end = outcome_of(step, results)
     if end is None:

@@ -97,7 +97,8 @@ class Bounds:
     parts: int = 1000  # digests and forwarded threads stay well under; each part may cost a sandbox
     depth: int = 32  # nested multiparts and messages together; the longest forward chains in use have about 20
     headers: int = 1000  # fields kept of one header; mail that went round a loop carries some hundreds
-    header_lines: int = 50_000  # lines read of one header, so that a header of many short lines costs a bounded time
+    header_lines: int = 200_000  # lines read of all headers together, so that many short lines cost a bounded time
+    delimiters: int = 10_000  # lines looked at that could part the message, for the same reason
     header_field: int = 65_536  # bytes kept of one field; the longest To: fields in use have some thousand addresses
     header_bytes: int = 1_048_576  # bytes kept of one header
     boundary: int = 1000  # bytes of a boundary that is still looked for (RFC 2046 section 5.1.1 allows 70)
