@@ -50,6 +50,7 @@ _LOOSE_ENCODINGS = (
 _MIME_FIELDS = frozenset(
     {"content-type", "content-transfer-encoding", "content-disposition", "content-id", "mime-version"}
 )
+_VERSION = re.compile(rb"[ \t]*1\.0[ \t]*(?:\([^\r\n]*\)[ \t]*)?")  # RFC 2045 section 4 allows a comment here
 _MAX_BOUNDARIES = 12  # of one multipart; more readings than that of one field are noise
 
 
