@@ -21,13 +21,16 @@ from tests.fakes.talk import talking
 def read_dialog(text: str, *, foreign: bool = False) -> list[tuple[str, str]]:
     steps = []
     for line in text.splitlines():
-        if foreign:
-            step = _foreign(line)
-        else:
-            step = ("--", "") if line == "--" else (line[:2], line[3:])
-        if step and step[0] not in ("", "# ") and not step[0].startswith("#"):
+        step = _foreign(line) if foreign else _own(line)
+        if step:
             steps.append(step)
     return steps
+
+
+def _own(line: str) -> tuple[str, str] | None:
+    if not line or line.startswith("#"):
+        return None
+    return ("--", "") if line == "--" else (line[:2], line[3:])
 
 
 def _foreign(line: str) -> tuple[str, str] | None:
@@ -72,4 +75,4 @@ def _compare(sign: str, wanted: str, reply: str) -> None:
     elif sign == "S!":
         assert re.fullmatch(wanted, reply), (wanted, reply)
     elif wanted != "...":
-        assert reply.split("\n")[-1].startswith(wanted), (wanted, reply)
+        assert reply.rpartition("\n")[2].startswith(wanted), (wanted, reply)

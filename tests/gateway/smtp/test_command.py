@@ -86,7 +86,12 @@ def test_a_recipient_may_not_be_empty():
 
 def test_xforward_keeps_its_xtext():
     found = parse_xforward("name=mx.example.org ADDR=IPV6:2001:db8::1 HELO=[UNAVAILABLE] IDENT=4Ab+2B")
-    expected = (("NAME", "mx.example.org"), ("ADDR", "IPV6:2001:db8::1"), ("HELO", "[UNAVAILABLE]"), ("IDENT", "4Ab+2B"))
+    expected = (
+        ("NAME", "mx.example.org"),
+        ("ADDR", "IPV6:2001:db8::1"),
+        ("HELO", "[UNAVAILABLE]"),
+        ("IDENT", "4Ab+2B"),
+    )
     assert found == expected
 
 

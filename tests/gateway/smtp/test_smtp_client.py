@@ -44,7 +44,15 @@ async def test_the_next_hops_own_250_is_a_delivery_and_its_text_is_handed_on():
 
 
 async def test_the_message_arrives_byte_for_byte():
-    for message in (MESSAGE, b"", b".\r\n", b"\r\n", b"a\r\n.\r\nb\r\n", b"\xff\xfe\0\x80\r\n", b"x" * 3_000_000 + b"\r\n"):
+    for message in (
+        MESSAGE,
+        b"",
+        b".\r\n",
+        b"\r\n",
+        b"a\r\n.\r\nb\r\n",
+        b"\xff\xfe\0\x80\r\n",
+        b"x" * 3_000_000 + b"\r\n",
+    ):
         _, hop = await relayed({}, message=message)
         wire = hop.messages[0]
         assert wire.endswith(b".\r\n")
@@ -58,7 +66,12 @@ def test_the_wire_has_one_end_only():
 
 
 async def test_all_parameters_are_passed_as_they_came_and_size_is_counted_anew():
-    ended, hop = await relayed({"EHLO": "250-sink\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-AUTH PLAIN\r\n250 XFORWARD NAME IDENT"}, FULL)
+    ended, hop = await relayed(
+        {
+            "EHLO": "250-sink\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-AUTH PLAIN\r\n250 XFORWARD NAME IDENT"
+        },
+        FULL,
+    )
     assert ended.delivered
     assert hop.commands[:4] == [
         b"EHLO laz.test",
@@ -76,7 +89,9 @@ async def test_addresses_keep_their_bytes():
 
 
 async def test_xforward_passes_only_what_is_announced_in_lines_that_fit():
-    envelope = Envelope("", ONE.recipients, xforward=tuple((name, "x" * 250) for name in ("NAME", "HELO", "IDENT", "PORT")))
+    envelope = Envelope(
+        "", ONE.recipients, xforward=tuple((name, "x" * 250) for name in ("NAME", "HELO", "IDENT", "PORT"))
+    )
     _, hop = await relayed({"EHLO": "250-sink\r\n250 XFORWARD NAME HELO IDENT"}, envelope)
     lines = hop.commands_of(b"XFORWARD")
     assert all(len(line) <= 510 for line in lines)
@@ -122,7 +137,9 @@ async def test_a_next_hop_that_does_not_answer_at_any_step_is_451(step):
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("reply", ["hello", "", "2", "999 what", "100 soon", "354 go on", "25\x30-more\r\nx", "x" * 40_000])
+@pytest.mark.parametrize(
+    "reply", ["hello", "", "2", "999 what", "100 soon", "354 go on", "25\x30-more\r\nx", "x" * 40_000]
+)
 async def test_garbage_at_any_step_is_451(step, reply):
     if (step, reply) == ("DATA", "354 go on"):
         pytest.skip("that is the right answer there")
@@ -198,7 +215,9 @@ async def test_parameters_that_cost_nothing_are_left_out_where_the_next_hop_lack
         ((), ("NOTIFY=NEVER",), MESSAGE),
     ],
 )
-async def test_what_the_next_hop_lacks_and_the_message_needs_is_451_and_no_longer_promised(parameters, recipient, message):
+async def test_what_the_next_hop_lacks_and_the_message_needs_is_451_and_no_longer_promised(
+    parameters, recipient, message
+):
     envelope = Envelope("a@b", (Recipient("c@d", recipient),), parameters)
     async with scripted_next_hop({"EHLO": PLAIN_EHLO}) as fake:
         hop = next_hop(fake.port)

@@ -411,7 +411,9 @@ async def test_helo_has_no_extensions():
 async def test_the_bytes_of_a_message_arrive_as_they_were_meant():
     body = b".leading dot\r\n..two\r\n\r\n.\0.\r\n\xff\xfe8-bit \xc3\xa9\r\n"
     async with serving() as server, talking(server.port) as talk:
-        assert (await talk.deliver(body.replace(b"\r\n.", b"\r\n..").replace(b".", b"..", 1) + b".\r\n")).startswith("250")
+        assert (await talk.deliver(body.replace(b"\r\n.", b"\r\n..").replace(b".", b"..", 1) + b".\r\n")).startswith(
+            "250"
+        )
         assert server.recorder.got[0][1] == body
 
 

@@ -1,0 +1,145 @@
+"""`lazaretto serve` as a process, from a client's socket to a sink: once with mail that needs no sandbox, once with the real one."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+import shutil
+import smtplib
+import socket
+import subprocess
+
+import pytest
+
+from tests.fakes.next_hop import HANG, scripted_next_hop
+from tests.fakes.serving import serving, sink
+from tests.fakes.talk import talking
+from tests.gateway.messages import TEXT_ONLY, with_attachments
+
+# no image there: the sandbox cannot be opened, and nobody waits for a real one
+NO_SANDBOX = '[sandbox]\ncache_dir = "{}"\n'
+
+
+def without_sandbox(tmp_path) -> str:
+    (tmp_path / "empty").mkdir()
+    return NO_SANDBOX.format(tmp_path / "empty")
+
+
+def send(port: int, message: bytes, recipients=("b@example.net",)) -> tuple[int, bytes]:
+    """The reply to the dot."""
+    with smtplib.SMTP("127.0.0.1", port, timeout=200) as client:
+        client.ehlo("client.test")
+        client.mail("a@example.org", ["BODY=8BITMIME"])
+        for recipient in recipients:
+            client.rcpt(recipient)
+        return client.data(message)
+
+
+def test_mail_without_attachments_arrives_byte_for_byte_where_no_sandbox_can_be_had(tmp_path):
+    message = TEXT_ONLY + b"8-bit \xc3\xa9\xff\r\n" + b"x" * 5000 + b"\r\n"
+    with sink() as (mail, port), serving(tmp_path, port, without_sandbox(tmp_path)) as served:
+        assert send(served.port, message)[0] == 250
+        assert mail.next() == ("a@example.org", ["b@example.net"], message)
+        assert served.stop() == 0
+
+
+def test_mail_with_attachments_waits_with_451_where_no_sandbox_can_be_had(tmp_path):
+    with sink() as (mail, port), serving(tmp_path, port, without_sandbox(tmp_path)) as served:
+        code, text = send(served.port, with_attachments(b"document"))
+        assert code == 451
+        assert str(tmp_path).encode() not in text
+        assert mail.got.empty()
+        assert any(event["event"] == "sandbox_unavailable" for event in served.events)
+        assert send(served.port, TEXT_ONLY)[0] == 250
+        assert served.originals == []
+
+
+def test_a_next_hop_that_is_down_is_451(tmp_path):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        with serving(tmp_path, unused.getsockname()[1], without_sandbox(tmp_path)) as served:
+            assert send(served.port, TEXT_ONLY)[0] == 451
+
+
+async def test_sigterm_finishes_the_message_under_way_and_then_ends(tmp_path):
+    async with scripted_next_hop({"dot": HANG}) as hop:
+        config = without_sandbox(tmp_path)
+        with serving(tmp_path, hop.port, config) as served:
+            async with talking(served.port) as talk, talking(served.port) as idle:
+                await talk.open_message()
+                await talk.send(TEXT_ONLY.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+                await asyncio.wait_for(hop.seen("dot").wait(), 20)
+                served.process.terminate()
+                assert (await idle.reply()).startswith("421 4.3.2 ")
+                hop.release.set()
+                assert await talk.reply() == "250 2.0.0 Ok: queued as ABC"
+            assert await asyncio.to_thread(served.process.wait, 20) == 0
+
+
+def test_systemd_is_told_when_it_listens_and_when_it_stops(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(tmp_path / "notify"))
+        notify.settimeout(20)
+        with sink() as (_, port):
+            config = without_sandbox(tmp_path)
+            with serving(tmp_path, port, config, NOTIFY_SOCKET=str(tmp_path / "notify")) as served:
+                assert notify.recv(1000).startswith(b"READY=1\n")
+                assert served.stop() == 0
+                assert notify.recv(1000).startswith(b"STOPPING=1\n")
+
+
+def test_the_effective_settings_are_logged_at_start(tmp_path):
+    with sink() as (_, port), serving(tmp_path, port, without_sandbox(tmp_path)) as served:
+        [starting] = [event for event in served.events if event["event"] == "starting"]
+        assert starting["settings"]["relay"]["next_hop"] == f"127.0.0.1:{port}"
+        assert starting["settings"]["mail"]["parts"] == 1000
+
+
+@pytest.mark.skipif(not shutil.which("swaks"), reason="swaks is not installed")
+def test_swaks_delivers_through_it(tmp_path):
+    with sink() as (mail, port), serving(tmp_path, port, without_sandbox(tmp_path)) as served:
+        arguments = ["--server", "127.0.0.1", "--port", str(served.port), "--from", "a@example.org"]
+        arguments += ["--to", "b@example.net,c@example.net", "--ehlo", "swaks.test", "--pipeline"]
+        subprocess.run(["swaks", *arguments], check=True, timeout=60, capture_output=True)
+        sender, recipients, content = mail.next()
+        assert (sender, recipients) == ("a@example.org", ["b@example.net", "c@example.net"])
+        assert b"This is a test mailing" in content
+
+
+@pytest.mark.sandbox
+def test_real_attachments_arrive_as_flattened_pdfs_and_pictures(tmp_path):
+    import pymupdf
+
+    with pymupdf.open() as document:
+        document.new_page().insert_text((72, 72), "The original words")
+        document.embfile_add("payload.exe", b"MZ a payload that must not arrive")
+        pdf = document.tobytes()
+    picture = pymupdf.Pixmap(pymupdf.csRGB, (0, 0, 40, 30), False).tobytes("png")
+    message = email.message.EmailMessage(policy=email.policy.SMTP)
+    message["From"], message["To"], message["Subject"] = "a@example.org", "b@example.net", "papers"
+    message.set_content("see below")
+    message.add_alternative('<p>look: <img src="cid:pic@x"></p>', subtype="html")
+    message.get_payload()[1].add_related(picture, "image", "png", cid="<pic@x>")
+    message.add_attachment(pdf, maintype="application", subtype="pdf", filename="paper.pdf")
+    message.add_attachment("plain words", filename="notes.txt")
+    message.add_attachment(
+        b"MZ\x90\0" + bytes(range(256)) * 9, maintype="application", subtype="x-msdownload", filename="run.exe"
+    )
+    with sink() as (mail, port), serving(tmp_path, port) as served:
+        assert send(served.port, message.as_bytes())[0] == 250
+        content = mail.next()[2]
+        [kept] = served.originals
+        events = [served.wait_for("part") for _ in range(6)]
+    assert kept.read_bytes() == message.as_bytes()
+    arrived = email.message_from_bytes(content, policy=email.policy.default)
+    parts = {part.get_filename(): part for part in arrived.walk() if part.get_filename()}
+    paper = pymupdf.open(stream=parts["paper.pdf"].get_content(), filetype="pdf")
+    assert (paper.page_count, paper.embfile_count()) == (1, 0)
+    assert "original words" in paper[0].get_text()
+    assert parts["notes.txt.pdf"].get_content().startswith(b"%PDF-")
+    [shown] = [part for part in arrived.walk() if part["Content-ID"] == "<pic@x>"]
+    assert shown.get_content_maintype() == "image"
+    assert shown.get_content() != picture
+    assert kept.stem in content.decode("ascii", "replace").replace("=\r\n", "")
+    assert sorted(event["outcome"] for event in events) == ["flattened"] * 3 + ["kept"] * 2 + ["removed"]

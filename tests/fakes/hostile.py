@@ -1,0 +1,46 @@
+"""A sandbox that lies, stalls and floods: a real process with real pipes, in the place of an outer container."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+from sandbox.host.runtime.base import OuterContainer, Plan
+
+PRELUDE = """
+import os, struct, sys, time
+from sandbox import contract as c
+out = sys.stdout.buffer
+def frame(kind, payload=b""):
+    out.write(struct.pack(c.FRAME, kind, len(payload)) + payload)
+def hello():
+    frame(c.HELLO, c.MAGIC + bytes([c.VERSION])); out.flush()
+def page(width=2, height=2, points=(1000, 1000), pixels=None):
+    frame(c.PAGE, struct.pack(c.PAGE_PAYLOAD, width, height, *points))
+    frame(c.PIXELS, bytes(width * height * 3) if pixels is None else pixels)
+def end(count=1):
+    frame(c.END, struct.pack(c.END_PAYLOAD, count)); out.flush()
+"""
+
+
+@dataclass
+class Hostile:
+    """An outer runtime whose every container runs `script`, Python text that may use the prelude's helpers."""
+
+    script: str
+    name: str = "hostile"
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def version(self) -> str:
+        return "hostile 1"
+
+    def start(self, plan: Plan, job: str) -> OuterContainer:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PRELUDE + self.script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.started.append(process)
+        return OuterContainer(process, process.kill)
