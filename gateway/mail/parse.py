@@ -135,7 +135,7 @@ class _Parser:
         fields = read_fields(block.headers, self.bounds, default)
         self.notes |= block.notes | fields.notes
         self.position = block.body
-        kind = Kind.MULTIPART if fields.is_multipart else Kind.MESSAGE if fields.is_message else Kind.LEAF
+        kind = _kind(fields)
         limit = block.limit
         if kind is not Kind.LEAF and depth + 1 >= self.bounds.depth:
             limit = limit or ambiguity.TOO_DEEP
@@ -362,6 +362,17 @@ class _Parser:
         parser = _Parser(b"\r\n".join([*fields, b"", content]), self.bounds, self.notes, self.spent)
         part = parser.run(node.depth + 1, "")
         return part if part.kind is Kind.MULTIPART else None
+
+
+def _kind(fields: Fields) -> Kind:
+    """What a part is read as; where its header can be read as a file too, it stays whole, to be replaced as one."""
+    if len(fields.types) > 1:
+        as_text = all(name.startswith("multipart") or name in ("text/plain", "text/html") for name in fields.types)
+        as_file = not as_text or bool(fields.filenames) or fields.disposition == "attachment"
+        return Kind.MULTIPART if fields.is_multipart and not as_file else Kind.LEAF
+    if fields.is_multipart:
+        return Kind.MULTIPART
+    return Kind.MESSAGE if fields.is_message else Kind.LEAF
 
 
 def _container(fields: Fields, node: _Node) -> str:

@@ -36,7 +36,10 @@ def mixed(*parts: bytes, boundary: bytes = b"outer", top: bytes = TOP, subtype: 
 
 
 def joined(*parts: bytes, boundary: bytes = b"outer") -> bytes:
-    return b"".join(b"--%s\r\n%s\r\n" % (boundary, part.removesuffix(b"\r\n")) for part in parts) + b"--%s--\r\n" % boundary
+    return (
+        b"".join(b"--%s\r\n%s\r\n" % (boundary, part.removesuffix(b"\r\n")) for part in parts)
+        + b"--%s--\r\n" % boundary
+    )
 
 
 @dataclass(frozen=True)

@@ -27,16 +27,14 @@ ORDINARY: dict[str, bytes] = {
     "format flowed with quoted-printable": HEAD
     + b"Content-Type: text/plain; charset=utf-8; format=flowed; delsp=yes\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
     b"A line that goes on and on =\r\nand on, 3 =3D 3, caf=C3=A9=20\r\nlast=\r\n",
-    "base64 html": HEAD
-    + b'Content-Type: text/html; charset="utf-8"\r\nContent-Transfer-Encoding: base64\r\n\r\n'
+    "base64 html": HEAD + b'Content-Type: text/html; charset="utf-8"\r\nContent-Transfer-Encoding: base64\r\n\r\n'
     b"PGh0bWwgPg0KPGJvZHk+DQp0ZXh0IG1lc3NhZ2UNCjwvYm9keT4NCjwvaHRtbD4=\r\n\r\n",
-    "gmail alternative": HEAD
-    + b'Content-Type: multipart/alternative; boundary="000000000000abcdef0123456789"\r\n\r\n'
+    "gmail alternative": HEAD + b'Content-Type: multipart/alternative; boundary="000000000000abcdef0123456789"\r\n\r\n'
     b'--000000000000abcdef0123456789\r\nContent-Type: text/plain; charset="UTF-8"\r\n'
-    b'Content-Transfer-Encoding: quoted-printable\r\n\r\nHi =E2=9C=93\r\n\r\n'
+    b"Content-Transfer-Encoding: quoted-printable\r\n\r\nHi =E2=9C=93\r\n\r\n"
     b'--000000000000abcdef0123456789\r\nContent-Type: text/html; charset="UTF-8"\r\n'
     b'Content-Transfer-Encoding: quoted-printable\r\n\r\n<div dir=3D"ltr">Hi<a href=3D"https://x.example/?t=3D'
-    b'abcdEFGH0123456789abcdEFGH0123456789abcdEFGH012345678901234567890123456789=\r\n'
+    b"abcdEFGH0123456789abcdEFGH0123456789abcdEFGH012345678901234567890123456789=\r\n"
     b'abcdEFGH0123456789abcdEFGH0123456789abcdEFGH0123456789">x</a></div>\r\n\r\n'
     b"--000000000000abcdef0123456789--\r\n",
     "outlook with a preamble": HEAD.replace(b"MIME-Version: 1.0\r\n", b"")
@@ -48,7 +46,9 @@ ORDINARY: dict[str, bytes] = {
     b'------=_NextPart_000_0001_01DA0000.00000000\r\nContent-Type: text/html;\r\n\tcharset="iso-8859-1"\r\n'
     b"Content-Transfer-Encoding: quoted-printable\r\n\r\n<p class=3DMsoNormal>Hello</p>\r\n\r\n"
     b"------=_NextPart_000_0001_01DA0000.00000000--\r\n\r\n",
-    "apple mail, attachment": HEAD.replace(b"MIME-Version: 1.0", b"Mime-Version: 1.0 (Mac OS X Mail 16.0 \\(3774.100.2\\))")
+    "apple mail, attachment": HEAD.replace(
+        b"MIME-Version: 1.0", b"Mime-Version: 1.0 (Mac OS X Mail 16.0 \\(3774.100.2\\))"
+    )
     + b'Content-Type: multipart/mixed;\r\n\tboundary="Apple-Mail=_0A1B2C3D-4E5F-6789-ABCD-EF0123456789"\r\n\r\n\r\n'
     b"--Apple-Mail=_0A1B2C3D-4E5F-6789-ABCD-EF0123456789\r\nContent-Transfer-Encoding: quoted-printable\r\n"
     b"Content-Type: text/plain;\r\n\tcharset=utf-8\r\n\r\nSee attached=20\r\n\r\n\r\n"

@@ -36,10 +36,15 @@ def test_a_message_inside_a_message_inside_a_message_has_paths_of_its_own():
 
 def test_what_is_declared_is_read():
     part = by_path(
-        TOP + b"Content-Type: Image/PNG;\r\n\tname=\"a b.png\"\r\nContent-Transfer-Encoding: BASE64\r\n"
+        TOP + b'Content-Type: Image/PNG;\r\n\tname="a b.png"\r\nContent-Transfer-Encoding: BASE64\r\n'
         b"Content-Disposition: inline; filename*=utf-8''%c3%a9.png\r\nContent-ID: <x@y>\r\n\r\n"
     )["1"]
-    assert (part.content_type, part.encoding, part.disposition, part.content_id) == ("image/png", "base64", "inline", "x@y")
+    assert (part.content_type, part.encoding, part.disposition, part.content_id) == (
+        "image/png",
+        "base64",
+        "inline",
+        "x@y",
+    )
     assert part.params["name"] == "a b.png"
     assert part.untrusted_filename == "a b.png"
 

@@ -17,9 +17,7 @@ REPORT = (
     b"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.org\r\n\r\n"
     b"Final-Recipient: rfc822; b@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n"
 )
-ARMORED = (
-    b"-----BEGIN PGP MESSAGE-----\r\nVersion: x\r\n\r\nhQEMA1234567890ABCDEFGH\r\n=abcd\r\n-----END PGP MESSAGE-----\r\n"
-)
+ARMORED = b"-----BEGIN PGP MESSAGE-----\r\nVersion: x\r\n\r\nhQEMA1234567890ABCDEFGH\r\n=abcd\r\n-----END PGP MESSAGE-----\r\n"
 
 
 def python_reads(raw: bytes):
@@ -62,7 +60,11 @@ def test_a_flattened_part_stands_where_the_original_stood():
 
 
 def test_a_root_that_is_a_file_keeps_its_other_fields():
-    raw = TOP + b"Content-Type: image/png; name=a.png\r\nContent-Transfer-Encoding: base64\r\nX-After: y\r\n\r\n" + ENCODED
+    raw = (
+        TOP
+        + b"Content-Type: image/png; name=a.png\r\nContent-Transfer-Encoding: base64\r\nX-After: y\r\n\r\n"
+        + ENCODED
+    )
     sent = send(raw)
     out = python_reads(sent.out)
     assert out.get_content() == SAFE
@@ -73,10 +75,17 @@ def test_a_root_that_is_a_file_keeps_its_other_fields():
 
 def test_an_inline_image_stays_an_image_under_its_content_id():
     html = b'Content-Type: text/html\r\n\r\n<img src="cid:pic@x">\r\n'
-    image = b"Content-Type: image/png; name=p.gif\r\nContent-Transfer-Encoding: base64\r\nContent-ID: <pic@x>\r\n\r\n" + ENCODED
+    image = (
+        b"Content-Type: image/png; name=p.gif\r\nContent-Transfer-Encoding: base64\r\nContent-ID: <pic@x>\r\n\r\n"
+        + ENCODED
+    )
     sent = send(mixed(html, image, subtype=b"related"))
     shown = list(python_reads(sent.out).iter_parts())[1]
-    assert (shown.get_content_type(), shown["Content-ID"], shown.get_filename()) == ("image/png", "<pic@x>", "p.gif.png")
+    assert (shown.get_content_type(), shown["Content-ID"], shown.get_filename()) == (
+        "image/png",
+        "<pic@x>",
+        "p.gif.png",
+    )
     assert shown.get_content_disposition() == "inline"
 
 
@@ -90,7 +99,10 @@ def test_a_data_image_becomes_a_data_image_made_anew():
 
 
 def test_files_in_a_text_stand_beside_it_afterwards():
-    raw = TOP + b"Content-Type: text/plain\r\nX-After: y\r\n\r\nbefore\r\nbegin 644 a.bin\r\n#0V%T\r\n`\r\nend\r\nafter\r\n"
+    raw = (
+        TOP
+        + b"Content-Type: text/plain\r\nX-After: y\r\n\r\nbefore\r\nbegin 644 a.bin\r\n#0V%T\r\n`\r\nend\r\nafter\r\n"
+    )
     sent = send(raw)
     out = python_reads(sent.out)
     text, file = out.iter_parts()
@@ -169,7 +181,9 @@ def test_pgp_encrypted_mail_is_kept_and_can_be_removed_by_policy():
 
 
 def test_a_delivery_report_keeps_every_byte():
-    raw = mixed(TEXT, REPORT, b"Content-Type: text/rfc822-headers\r\n\r\nSubject: s\r\nFrom: a@b\r\n", subtype=b"report")
+    raw = mixed(
+        TEXT, REPORT, b"Content-Type: text/rfc822-headers\r\n\r\nSubject: s\r\nFrom: a@b\r\n", subtype=b"report"
+    )
     assert send(raw).out == raw
 
 
@@ -177,7 +191,9 @@ def test_a_calendar_keeps_every_byte_but_what_is_attached_in_it():
     head = b"Content-Type: text/calendar; method=REQUEST; name=a.ics\r\n\r\nBEGIN:VCALENDAR\r\nSUMMARY:x\r\n"
     plain = mixed(TEXT, head + b"END:VCALENDAR\r\n")
     assert send(plain).out == plain
-    attached = head + b"ATTACH;ENCODING=BASE64;VALUE=BINARY:" + b"\r\n ".join(ENCODED.split()) + b"\r\nEND:VCALENDAR\r\n"
+    attached = (
+        head + b"ATTACH;ENCODING=BASE64;VALUE=BINARY:" + b"\r\n ".join(ENCODED.split()) + b"\r\nEND:VCALENDAR\r\n"
+    )
     sent = send(mixed(TEXT, attached))
     parts = [p for p in python_reads(sent.out).walk() if not p.is_multipart()]
     assert parts[1].get_content().splitlines() == ["BEGIN:VCALENDAR", "SUMMARY:x", "END:VCALENDAR"]

@@ -67,7 +67,11 @@ KEPT = {"text/plain", "text/html", "text/calendar", "message/delivery-status", "
 
 def secrets_of(raw: bytes) -> list[bytes]:
     """What the standard library finds in a message that policy says to flatten."""
-    return [p for kind, name, p in leaves_by_python(raw) if len(p) >= 40 and (kind not in KEPT or name) and "VCAL" not in str(p)]
+    return [
+        p
+        for kind, name, p in leaves_by_python(raw)
+        if len(p) >= 40 and (kind not in KEPT or name) and "VCAL" not in str(p)
+    ]
 
 
 @pytest.mark.parametrize("path", corpus_files("mime"), ids=lambda p: getattr(p, "name", str(p)))
@@ -90,7 +94,9 @@ def _is_header_text(piece: bytes) -> bool:
     return piece.isascii() and not re.fullmatch(rb"[A-Za-z0-9+/=\r\n]+", piece)
 
 
-BASE = mixed(TEXT, PDF, b'Content-Type: multipart/alternative; boundary="inner"\r\n\r\n--inner\r\n' + TEXT + b"--inner--\r\n")
+BASE = mixed(
+    TEXT, PDF, b'Content-Type: multipart/alternative; boundary="inner"\r\n\r\n--inner\r\n' + TEXT + b"--inner--\r\n"
+)
 PIECES = [b"\r", b"\n", b"\r\n", b"\0", b" ", b"\t", b"-", b"--", b"--outer", b"--inner", b"--outer--", b'"', b";", b":", b"=",
           b"(", b"Content-Type: text/plain\r\n", b"Content-Type: multipart/mixed; boundary=inner\r\n", b"\xff", b"\r\n\r\n",
           b"Content-Transfer-Encoding: 7bit\r\n", b"Content-Type: message/rfc822\r\n", b"boundary=outer", b" \r\n", b"A"]  # fmt: skip
@@ -101,7 +107,7 @@ HEADERS = len(BASE) - len(ENCODED)
 def bent_messages(draw):
     """The base message with some cuts and insertions near what gives it structure."""
     raw = bytearray(BASE)
-    marks = [at for at in range(len(BASE)) if BASE[at : at + 1] in b"\r\n-:;=\"" and not _inside_payload(at)]
+    marks = [at for at in range(len(BASE)) if BASE[at : at + 1] in b'\r\n-:;="' and not _inside_payload(at)]
     for _ in range(draw(st.integers(1, 4))):
         at = min(draw(st.sampled_from(marks)), len(raw))
         cut = draw(st.integers(0, 3))
@@ -132,7 +138,12 @@ def test_no_bytes_make_the_mail_room_raise(raw):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.sampled_from([*PIECES, TEXT, PDF, b"text/html", b"x", b"data:;base64,", b"begin 644 x\r\n", b"=?utf-8?B?"]), max_size=25).map(b"".join))
+@given(
+    st.lists(
+        st.sampled_from([*PIECES, TEXT, PDF, b"text/html", b"x", b"data:;base64,", b"begin 644 x\r\n", b"=?utf-8?B?"]),
+        max_size=25,
+    ).map(b"".join)
+)
 def test_no_heap_of_mail_pieces_makes_the_mail_room_raise(raw):
     sent = send(raw)
     assert send(sent.out).plan.ambiguities == ()

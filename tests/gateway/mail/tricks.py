@@ -126,7 +126,7 @@ TRICKS: dict[str, tuple[bytes, str]] = {
         mixed(
             b"Content-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n", OCTETS + b"\r\n"
             b"-----BEGIN PGP MESSAGE-----\r\n\r\n" + ENCODED + b"-----END PGP MESSAGE-----\r\n",
-            subtype=b"encrypted; protocol=\"application/pgp-encrypted\"",
+            subtype=b'encrypted; protocol="application/pgp-encrypted"',
         ), "",
     ),
     "signature that is a pdf": (
@@ -141,6 +141,8 @@ TRICKS: dict[str, tuple[bytes, str]] = {
     "filename in utf-8 words": (bent(b"filename=x.pdf", b'filename="=?utf-8?B?eC5wZGY=?="'), ""),
     # header fields
     "two content types": (bent(b"Content-Type: application/pdf", b"Content-Type: text/plain\r\nContent-Type: application/pdf"), "duplicate_header"),
+    "a file that could be a message": (bent(b"Content-Type: application/pdf", b"Content-Type: message/rfc822\r\nContent-Type: application/pdf"), "duplicate_header"),
+    "a file that could be a multipart": (bent(b"Content-Type: application/pdf", b"Content-Type: multipart/mixed; boundary=b\r\nContent-Type: application/pdf"), "duplicate_header"),
     "two root content types": (with_type(b'Content-Type: text/plain\r\nContent-Type: multipart/mixed; boundary="outer"'), "duplicate_header"),
     "two encodings": (bent(B64, B64 + b"Content-Transfer-Encoding: 7bit\r\n"), "duplicate_header"),
     "two encodings of a text": (text(ENCODED, b"text/plain", B64 + b"Content-Transfer-Encoding: 7bit\r\n"), "duplicate_header"),
