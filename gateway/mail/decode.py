@@ -29,14 +29,27 @@ UU_BEGIN = re.compile(rb"(?im)^begin(-base64)?[ \t]+([0-7]{3,6})[ \t]+([^\r\n]*)
 
 def decode(untrusted_body: bytes, encoding: str) -> tuple[bytes, frozenset[str]]:
     """Give the content, and the names of the ambiguities in its encoding."""
+    return content_of(untrusted_body, encoding), oddities(untrusted_body, encoding)
+
+
+def content_of(untrusted_body: bytes, encoding: str) -> bytes:
+    """Give the content; of an unknown encoding, the body as it is."""
     if encoding == BASE64:
-        return decode_base64(untrusted_body), _odd_base64(untrusted_body)
+        return decode_base64(untrusted_body)
     if encoding == QUOTED_PRINTABLE:
-        odd = _QP_ODD.search(untrusted_body)
-        return binascii.a2b_qp(untrusted_body), frozenset({ambiguity.QUOTED_PRINTABLE} if odd else ())
+        return binascii.a2b_qp(untrusted_body)
     if encoding == UUENCODE:
-        return decode_uu(untrusted_body), frozenset({ambiguity.UUENCODE})
-    return untrusted_body, frozenset()
+        return decode_uu(untrusted_body)
+    return untrusted_body
+
+
+def oddities(untrusted_body: bytes, encoding: str) -> frozenset[str]:
+    """Name the ambiguities in an encoded body."""
+    if encoding == BASE64:
+        return _odd_base64(untrusted_body)
+    if encoding == QUOTED_PRINTABLE and _QP_ODD.search(untrusted_body):
+        return frozenset({ambiguity.QUOTED_PRINTABLE})
+    return frozenset({ambiguity.UUENCODE}) if encoding == UUENCODE else frozenset()
 
 
 def _odd_base64(body: bytes) -> frozenset[str]:

@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 from gateway.mail import content, decode
 from gateway.mail.filename import to_text
 
+_FOUND = 1000  # after so many data: URIs no more is looked for, and the rest is taken out in one piece
 BLOCKS = 100  # of one text; what lies behind the last one is taken out in one piece
 _LINE = re.compile(rb"[^\r\n]+")
 _YENC_BEGIN = re.compile(rb"(?im)^=ybegin [^\r\n]*")
@@ -35,6 +36,7 @@ _ICS_BINARY = re.compile(
 )
 _ICS_NAME = re.compile(rb"(?i)(?:filename|x-label)=\"?([^\";:\r\n]{1,200})")
 _ICS_TYPE = re.compile(rb"(?i)fmttype=\"?([a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+)")
+_HEX = re.compile(rb"(?:[0-9a-fA-F]|\s)+")  # lists of checksums
 _B64_RUN = re.compile(
     rb"(?:(?<=[\r\n\"'>, \t(])|\A)[A-Za-z0-9+/]{40,}={0,2}"
     rb"(?:(?:\r\n|\n|\r)[ \t>|]{0,4}[A-Za-z0-9+/]{4,}={0,2}(?=[ \t]*(?:[\r\n\"'<,)]|\Z)))*"
@@ -89,7 +91,7 @@ def _apart(found: list[Block], length: int) -> list[Block]:
                 apart.append(Block(block.kind, end, block.end, content=block.content))
                 end = block.end
             continue
-        if len(apart) == BLOCKS:
+        if len(apart) >= BLOCKS:
             apart.append(Block("mime", block.start, length))
             break
         apart.append(block)
@@ -173,6 +175,8 @@ def _data_uris(text: bytes) -> list[Block]:
         kind = (media_type or b"text/plain").decode().lower()
         if data:
             found.append(Block("data", match.start() + len(lead or b""), position, "", kind, data))
+        if len(found) > _FOUND:
+            return [*found, Block("mime", position, len(text))]
     return found
 
 
@@ -206,7 +210,7 @@ def _base64(text: bytes, *, suspicious: bool) -> list[Block]:
         data = decode.decode_base64(match[0])
         armored = bool(_ARMOR_BEFORE.search(before))
         lines = match[0].count(b"\n") + match[0].count(b"\r") // 2 + 1
-        is_file = lines >= _B64_LINES and content.is_binary(data[:4096])
+        is_file = lines >= _B64_LINES and content.is_binary(data[:4096]) and not _HEX.fullmatch(match[0])
         is_odd = suspicious and len(match[0]) >= _B64_SUSPICIOUS
         if _CTE_BEFORE.search(before):  # the body of a part that is quoted here: to its end, broken lines and all
             rest = _PARAGRAPH.match(text, match.end())

@@ -25,6 +25,13 @@ _CONTENT_ID = re.compile(r"[!-;=?-~]{1,250}")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}")
 _LINE_ENDS = re.compile(rb"\r\n|\r|\n")
 _NOT_PLAIN = bytes(sorted({*range(32), *range(127, 256)} - {9, 10, 13}))
+# what begins a delimiter, a message in a mailbox, a uuencoded or yEnc block, the end of SMTP data
+_LINE_STARTS = (
+    (re.compile(rb"(?m)^-"), b"=2D"),
+    (re.compile(rb"(?m)^F(?=rom )"), b"=46"),
+    (re.compile(rb"(?m)^b(?=egin)"), b"=62"),
+    (re.compile(rb"(?m)^\."), b"=2E"),
+)
 _MOSTLY = 4  # one byte in this many that quoted-printable would triple: base64 is shorter then
 
 
@@ -86,7 +93,9 @@ def text_body(content: bytes) -> tuple[str, bytes]:
 
 def _quoted(text: bytes) -> bytes:
     lines = binascii.b2a_qp(text, istext=True).replace(b"\r\n", b"\n").replace(b"\r", b"=0D").replace(b"\n", CRLF)
-    return re.sub(rb"(?m)^(?:-|From |begin|\.)", lambda m: b"=%02X" % m[0][0] + m[0][1:], lines)
+    for pattern, escape in _LINE_STARTS:
+        lines = pattern.sub(escape, lines)
+    return lines
 
 
 def text_entity(media_type: str, params: list[str], content: bytes, more: list[bytes]) -> Entity:

@@ -299,7 +299,7 @@ class _Parser:
         children = self._children(node, path if node.kind is Kind.MULTIPART else own, body)
         if node.kind is Kind.LEAF and not node.limit:
             for encoding in fields.encodings:
-                self.notes |= decode.decode(body.of(self.raw), encoding)[1]
+                self.notes |= decode.oddities(body.of(self.raw), encoding)
         return Part(
             path=own,
             kind=node.kind,

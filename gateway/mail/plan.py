@@ -108,7 +108,7 @@ class Plan:
 
 def part_content(part: Part) -> bytes:
     """Decode a leaf by the most inclusive of the encodings its header can be read as."""
-    return decode.decode(part.body, part_encoding(part))[0]
+    return decode.content_of(part.body, part_encoding(part))
 
 
 def text_content(part: Part) -> bytes:

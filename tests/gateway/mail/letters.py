@@ -109,6 +109,6 @@ def windows(secret: bytes, size: int = 32) -> list[bytes]:
     return [piece for piece in pieces if len(piece) == size and len(set(piece)) > 8]
 
 
-def leaked(secret: bytes, out: bytes) -> list[bytes]:
-    hay = haystack(out)
+def leaked(secret: bytes, out: bytes, hay: bytes | None = None) -> list[bytes]:
+    hay = hay if hay is not None else haystack(out)
     return [piece for piece in windows(secret) if piece in hay]
