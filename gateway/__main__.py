@@ -1,4 +1,4 @@
-"""The `lazaretto` command. Subcommands are loaded when called, so that `filter` does not wait for what `serve` needs."""
+"""The `lazaretto` command. Subcommands are loaded when called: `filter` does not wait for what `serve` needs."""
 
 from __future__ import annotations
 

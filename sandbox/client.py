@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+
+CHOSEN = "sandbox chosen"  # the finding of `examine` that a canary came back flattened
 
 
 class Want(enum.StrEnum):
@@ -74,6 +77,17 @@ class SandboxSettings:
     limits: Limits = Limits()
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that sandboxes need of this host: found or not, and the line that mends it."""
+
+    name: str
+    ok: bool
+    found: str
+    mend: str
+    needed: bool  # without it no sandbox starts
+
+
 class SandboxUnavailableError(Exception):
     """No sandbox can be started on this host; the text is one clear line for the administrator."""
 
@@ -103,11 +117,11 @@ def build_image(
 
     Raises SandboxUnavailableError, whose text says what is missing.
     """
-    from sandbox.image import build, mirror as mirrors  # noqa: PLC0415 - only when an image is built
+    from sandbox.image import build  # noqa: PLC0415 - only when an image is built
 
     try:
         return build.build_image(progress, cache_dir, mirror, force=force).path
-    except (build.ImageBuildError, mirrors.MirrorUnknownError, OSError) as error:
+    except (build.ImageBuildError, OSError) as error:
         raise SandboxUnavailableError(str(error)) from error
 
 
@@ -116,4 +130,11 @@ def image_info(cache_dir: Path | None = None) -> dict[str, object] | None:
     from sandbox.image import cache  # noqa: PLC0415 - likewise
 
     image = cache.current_image(cache_dir)
-    return image and {"path": str(image.path), **image.info()}
+    return {"path": str(image.path), **image.info()} if image else None
+
+
+def examine(settings: SandboxSettings) -> Iterator[Finding]:
+    """What this host has of the things that sandboxes need; starts each candidate once, which takes seconds."""
+    from sandbox.host.examine import examine as examined  # noqa: PLC0415 - likewise
+
+    return examined(settings)

@@ -44,7 +44,7 @@ def command(files: tuple[Path, ...], output_dir: Path, config: Path | None, *, a
     """
     if len({path.name for path in files}) < len(files):
         raise click.UsageError("two of the files have the same name, and would become the same PDF")
-    settings = _settings(config)
+    settings = settings_of(config)
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         sandbox = client.open_sandbox(settings)
@@ -56,12 +56,13 @@ def command(files: tuple[Path, ...], output_dir: Path, config: Path | None, *, a
     sys.exit(EX_SOME_FAILED if failed else 0)
 
 
-def _settings(config: Path | None) -> client.SandboxSettings:
+def settings_of(config: Path | None) -> client.SandboxSettings:
+    """The [sandbox] part of a configuration file, or the defaults."""
     if config is None:
         return client.SandboxSettings()
     from gateway.config import load  # noqa: PLC0415 - pydantic, only where there is a file to check
 
-    return load(config).sandbox_settings()
+    return load(config).sandbox
 
 
 class _Run:
@@ -75,14 +76,18 @@ class _Run:
 
     async def convert(self, path: Path) -> Line:
         async with self._places:
-            if path.stat().st_size > self._most_bytes:  # not even read
+            if await asyncio.to_thread(_size, path) > self._most_bytes:  # not even read
                 return _failed(path, client.NotFlattened("document_too_large", "", 0.0))
             output = self._output_dir / f"{path.name}.pdf"
-            result = await self._sandbox.flatten(path.read_bytes(), output)
+            result = await self._sandbox.flatten(await asyncio.to_thread(path.read_bytes), output)
         if isinstance(result, client.NotFlattened):
             return _failed(path, result)
         seconds = round(result.seconds, 3)
         return Line(str(path), str(output), result.found, result.pages, result.size, seconds, "flattened", "")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def _failed(path: Path, result: client.NotFlattened) -> Line:

@@ -6,13 +6,14 @@ spare work and give a reason that helps the reader; the ones that hold are kept 
 
 from __future__ import annotations
 
+import os
 import sys
 
 from sandbox import contract
 from sandbox.guest import families
 from sandbox.guest.failure import GuestFailure
 from sandbox.guest.sniff import media_type_of
-from sandbox.guest.wire import Answer, read_request
+from sandbox.guest.wire import Answer, Request, read_request
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
         answer.failed(contract.CORRUPT)
 
 
-def convert(document: bytes, answer: Answer, request: families.Request) -> None:
+def convert(document: bytes, answer: Answer, request: Request) -> None:
     """Identify by content, open with the family's reader, send every page."""
     if not document:
         raise GuestFailure(contract.EMPTY)
@@ -45,3 +46,5 @@ def convert(document: bytes, answer: Answer, request: families.Request) -> None:
 
 if __name__ == "__main__":
     main()
+    # LibreOffice's threads sometimes wait for each other when a process ends in good order; nothing here needs that
+    os._exit(0)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from sandbox import contract
 from sandbox.guest import pages, picture, text
 from sandbox.guest.failure import GuestFailure
-from sandbox.guest.wire import Answer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sandbox.guest.wire import Answer, Request
 
     Reader = Callable[[bytes, Answer, Request], None]
 
@@ -109,7 +110,7 @@ READERS: dict[str, Reader] = {
     "text/troff": text.read_plain,
     "message/rfc822": text.read_plain,
     "message/news": text.read_plain,
-    **{media_type: picture.by_mupdf for media_type in picture.BY_MUPDF},
-    **{media_type: picture.by_pillow for media_type in picture.BY_PILLOW},
-    **{media_type: picture.by_libheif for media_type in picture.BY_LIBHEIF},
+    **dict.fromkeys(picture.BY_MUPDF, picture.by_mupdf),
+    **dict.fromkeys(picture.BY_PILLOW, picture.by_pillow),
+    **dict.fromkeys(picture.BY_LIBHEIF, picture.by_libheif),
 }

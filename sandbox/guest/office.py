@@ -18,7 +18,7 @@ from sandbox import contract
 from sandbox.guest.failure import GuestFailure
 
 PROGRAM = "/usr/lib/libreoffice/program"
-PROFILE = Path("/tmp/profile")  # noqa: S108 - the sandbox's own tmpfs
+PROFILE = Path("/tmp/profile")
 SETTINGS = Path("/usr/lib/lazaretto/registrymodifications.xcu")
 FEATURE_DOCUMENT_PASSWORD = 1 << 0  # LOK_FEATURE_DOCUMENT_PASSWORD
 CALLBACK_DOCUMENT_PASSWORD = 20  # LOK_CALLBACK_DOCUMENT_PASSWORD
@@ -106,7 +106,7 @@ def lay_out_profile() -> None:
 
 def office_to_pdf(document: bytes, extension: str) -> bytes:
     """One office document as PDF; `extension` chooses the import filter. Raises GuestFailure."""
-    source, target = Path(f"/tmp/document.{extension}"), Path("/tmp/document.pdf")  # noqa: S108 - the sandbox's own
+    source, target = Path(f"/tmp/document.{extension}"), Path("/tmp/document.pdf")
     source.write_bytes(document)
     Office().to_pdf(source, target, CSV_OPTIONS if extension == "csv" else b"")
     return target.read_bytes()

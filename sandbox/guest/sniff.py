@@ -45,7 +45,7 @@ OCTET_STREAM = "application/octet-stream"
 
 def media_type_of(document: bytes) -> str:
     """The media type of `document` by content, lower case; application/octet-stream where nothing is known."""
-    found = magic.from_buffer(document, mime=True).lower()
+    found = str(magic.from_buffer(document, mime=True)).lower()
     if document.startswith(b"PK\x03\x04") and (found in ZIP_TYPES or "officedocument" in found):
         return zip_type(document, found)
     if document.startswith(b"\xd0\xcf\x11\xe0") and found in OLE_TYPES:

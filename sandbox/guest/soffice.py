@@ -19,7 +19,7 @@ RESTART = 81  # LibreOffice's exit code for "my profile is ready, start me again
 def soffice_to_pdf(document: bytes, extension: str) -> bytes:
     """One document as PDF; raises GuestFailure where LibreOffice wrote none."""
     lay_out_profile()
-    source = Path(f"/tmp/document.{extension}")  # noqa: S108 - the sandbox's own tmpfs
+    source = Path(f"/tmp/document.{extension}")
     source.write_bytes(document)
     command = [f"{PROGRAM}/soffice.bin", "--headless", "--norestore", "--nologo"]
     command += [f"-env:UserInstallation={PROFILE.as_uri()}", "--convert-to", "pdf", "--outdir", "/tmp", str(source)]

@@ -9,13 +9,14 @@ import codecs
 from typing import TYPE_CHECKING
 
 import magic
-import pymupdf
 
 from sandbox import contract
 from sandbox.guest import pages
 from sandbox.guest.failure import GuestFailure
 
 if TYPE_CHECKING:
+    import pymupdf
+
     from sandbox.guest.wire import Answer, Request
 
 A4 = (0, 0, 595, 842)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.client import Flattened, Limits, SandboxUnavailableError, Want
+from sandbox.client import Flattened, Limits, SandboxUnavailableError
 from sandbox.host.runtime.podman import Podman
 from sandbox.host.runtime.runc import Runc
 from sandbox.image import cache
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sandbox.client import SandboxSettings
     from sandbox.host.runtime.base import OuterRuntime, Plan
 
-RUNTIMES: dict[str, type[Runc] | type[Podman]] = {"runc": Runc, "podman": Podman}  # in the order `auto` tries them
+RUNTIMES: dict[str, type[Runc | Podman]] = {"runc": Runc, "podman": Podman}  # in the order `auto` tries them
 PLATFORMS = ("systrap", "ptrace")  # likewise; kvm is never tried: it hangs in a nested machine
 CANARY = b"Lazaretto canary: if you can read this, a sandbox came up and answered.\n"
 CANARY_SECONDS = 60.0  # a platform that hangs is found out then
@@ -88,9 +88,9 @@ def attempt(name: str, platform: str, plan: Plan, settings: SandboxSettings) -> 
     trial_plan = replace(plan, platform=platform, limits=limits)
     with tempfile.TemporaryDirectory() as directory:
         try:
-            result = flatten_with(runtime, trial_plan, settings, CANARY, Path(directory) / "canary.pdf", Want.PDF)
-        except SandboxUnavailableError as error:
-            return Trial(name, version, platform, str(error))
+            result = flatten_with(runtime, trial_plan, CANARY, Path(directory) / "canary.pdf", settings=settings)
+        except SandboxUnavailableError as failure:
+            return Trial(name, version, platform, str(failure))
     error = "" if isinstance(result, Flattened) else f"the canary came back as {result.reason}"
     return Trial(name, version, platform, error, result.seconds)
 

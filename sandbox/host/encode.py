@@ -23,6 +23,11 @@ JPEG_QUALITY = 80
 PALETTE = 256
 DEFLATE = 6
 
+# looked up, since this is done for every pixel: the nearest of 16 levels, and whether it is near
+VALUES = np.arange(256)
+NEAREST: Pixels = ((VALUES + SIXTEEN // 2) // SIXTEEN).astype(np.uint8)
+ON_LEVEL = np.abs(VALUES - NEAREST.astype(int) * SIXTEEN) <= NEAR
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -39,9 +44,8 @@ def encode(rgb: bytearray, width: int, height: int) -> Encoded:
     pixels = np.frombuffer(rgb, np.uint8).reshape(height, width, 3)
     if _is_grey(pixels):
         return _encode_grey(np.ascontiguousarray(pixels[:, :, 0]))
-    levels = _nearest(pixels)
-    if _on_levels(pixels, levels):
-        codes, used = _palette(levels)
+    if _on_levels(pixels):
+        codes, used = _palette(_nearest(pixels))
         if len(used) <= PALETTE:
             return _indexed(codes, used, height, width)
     return _jpeg(rgb, width, height, pymupdf.csRGB)
@@ -54,9 +58,9 @@ def _is_grey(pixels: Pixels) -> bool:
 
 def _encode_grey(grey: Pixels) -> Encoded:
     height, width = grey.shape
-    levels = _nearest(grey)
-    if not _on_levels(grey, levels):
+    if not _on_levels(grey):
         return _jpeg(grey.tobytes(), width, height, pymupdf.csGRAY)
+    levels = _nearest(grey)
     if not ((levels > 0) & (levels < SIXTEEN - 2)).any():
         return _group4(levels, width, height)
     return Encoded(_deflated(_nibbles(levels)), "FlateDecode", "/ColorSpace/DeviceGray/BitsPerComponent 4")
@@ -64,17 +68,16 @@ def _encode_grey(grey: Pixels) -> Encoded:
 
 def _nearest(pixels: Pixels) -> Pixels:
     """The nearest of 16 levels, 0 to 15."""
-    return ((pixels.astype(np.uint16) + SIXTEEN // 2) // SIXTEEN).astype(np.uint8)
+    return NEAREST[pixels]
 
 
-def _on_levels(pixels: Pixels, levels: Pixels) -> bool:
-    distance = np.abs(pixels.astype(np.int16) - levels.astype(np.int16) * SIXTEEN)
-    return float((distance <= NEAR).mean()) >= FLAT
+def _on_levels(pixels: Pixels) -> bool:
+    return float(ON_LEVEL[pixels].mean()) >= FLAT
 
 
 def _palette(levels: Pixels) -> tuple[Pixels, NDArray[np.uint16]]:
-    joined = levels.astype(np.uint16)
-    joined = (joined[:, :, 0] << 8) | (joined[:, :, 1] << 4) | joined[:, :, 2]
+    red, green, blue = (levels[:, :, channel].astype(np.uint16) for channel in range(3))
+    joined = red * 256 + green * 16 + blue
     seen = np.zeros(1 << 12, bool)
     seen[joined] = True
     used = np.flatnonzero(seen).astype(np.uint16)
@@ -103,7 +106,7 @@ def _deflated(data: bytes) -> bytes:
 
 
 def _group4(levels: Pixels, width: int, height: int) -> Encoded:
-    rows = np.packbits(levels == 0, axis=1)  # a set bit is ink
+    rows = np.packbits(levels != 0, axis=1)  # MuPDF takes a set bit for paper
     mupdf = pymupdf.mupdf
     buffer = mupdf.fz_compress_ccitt_fax_g4(mupdf.python_buffer_data(rows.tobytes()), width, height, rows.shape[1])
     parameters = f"<</K -1/Columns {width}/Rows {height}>>"

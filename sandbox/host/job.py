@@ -101,11 +101,18 @@ class Job:
         self._found = answer.found()
         pages = self._watched(answer.pages())
         if want is Want.PDF:
-            return "application/pdf", flatten.write_pdf(pages, output, self._limits.output_bytes)
+            count = flatten.write_pdf(pages, output, self._limits.output_bytes)
+            self._ended_by_itself()
+            return "application/pdf", count
         picture = next(pages)
         for _ in pages:  # the end mark is waited for; a second page is none of a picture
             raise Lied("more than one picture")
+        self._ended_by_itself()
         return flatten.write_picture(picture, output), 1
+
+    def _ended_by_itself(self) -> None:
+        if self._watch.late:  # whole, but it had to be killed: a sandbox that does not end is not trusted
+            raise Died
 
     def _watched(self, pages: Iterator[Page]) -> Iterator[Page]:
         for page in pages:
@@ -164,6 +171,4 @@ def request_header(limits: Limits, length: int, want: Want, *, text_layer: bool)
     """The request's header for a document of `length` bytes (contract.REQUEST)."""
     flags = (contract.FLAG_TEXT if text_layer else 0) | (contract.FLAG_IMAGE if want is Want.IMAGE else 0)
     bounds = (limits.pages, limits.page_pixels, limits.total_pixels, limits.page_points, limits.page_text_bytes)
-    return struct.pack(
-        contract.REQUEST, contract.MAGIC, contract.VERSION, flags, limits.dpi, *bounds, length
-    )
+    return struct.pack(contract.REQUEST, contract.MAGIC, contract.VERSION, flags, limits.dpi, *bounds, length)

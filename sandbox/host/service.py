@@ -46,7 +46,7 @@ class LocalSandbox:
         image = cache.current_image(settings.cache_dir)
         if image is None:
             raise SandboxUnavailableError("the sandbox image is not built; run `lazaretto image build`")
-        plan = Plan(image, settings.platform, settings.limits, _state_directory())
+        plan = Plan(image, settings.platform, settings.limits, state_directory())
         chosen = choice.choose(plan, settings)
         return cls(chosen.runtime, chosen.plan, settings)
 
@@ -57,7 +57,7 @@ class LocalSandbox:
 
     def flatten_now(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
         """Flatten one document on the calling thread."""
-        return flatten_with(self.runtime, self.plan, self._settings, untrusted_document, output, want)
+        return flatten_with(self.runtime, self.plan, untrusted_document, output, want, settings=self._settings)
 
     def close(self) -> None:
         """Wait for what is under way and remove this process's state."""
@@ -66,7 +66,13 @@ class LocalSandbox:
 
 
 def flatten_with(
-    runtime: OuterRuntime, plan: Plan, settings: SandboxSettings, untrusted_document: bytes, output: Path, want: Want
+    runtime: OuterRuntime,
+    plan: Plan,
+    untrusted_document: bytes,
+    output: Path,
+    want: Want = Want.PDF,
+    *,
+    settings: SandboxSettings,
 ) -> Flattened | NotFlattened:
     """Start a sandbox and flatten one document in it; tries a second one where the first did not come up."""
     if refused := _refused_unopened(len(untrusted_document), settings):
@@ -90,7 +96,7 @@ def _refused_unopened(length: int, settings: SandboxSettings) -> NotFlattened | 
     return None
 
 
-def _state_directory() -> Path:
+def state_directory() -> Path:
     """A directory of this process for bundles and runtime state; those of processes that are gone are swept."""
     parent = _runtime_parent()
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)

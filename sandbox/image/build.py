@@ -101,7 +101,10 @@ def _appearing(path: Path) -> Iterator[Path]:
 def _bootstrap(inner: Path, progress: Progress, mirror_url: str | None) -> None:
     inner.mkdir()
     bootstrap = subprocess.Popen(
-        _mmdebstrap(mirror.sources(recipe.SUITE, mirror_url)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=False
+        _mmdebstrap(_sources(mirror_url)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=False,
     )
     unpack = subprocess.Popen(_tar(inner), stdin=bootstrap.stdout, stderr=subprocess.DEVNULL)
     last: list[str] = []
@@ -117,6 +120,13 @@ def _bootstrap(inner: Path, progress: Progress, mirror_url: str | None) -> None:
     if not (inner / "usr/bin/runsc").exists():
         raise ImageBuildError("the unpacked tree has no runsc: is the disk full?")
     _thin_etc(inner / "etc")
+
+
+def _sources(mirror_url: str | None) -> list[str]:
+    try:
+        return mirror.sources(recipe.SUITE, mirror_url)
+    except mirror.MirrorUnknownError as error:
+        raise ImageBuildError(str(error)) from error
 
 
 def _mmdebstrap(sources: list[str]) -> list[str]:

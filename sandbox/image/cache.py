@@ -54,7 +54,11 @@ def cache_directory(configured: Path | None = None) -> Path:
 
 def guest_files() -> list[Path]:
     """The files of ours that go into the image, relative to the sandbox package."""
-    return [Path("__init__.py"), Path("contract.py"), *sorted(p.relative_to(SANDBOX) for p in SANDBOX.glob("guest/*.py"))]
+    return [
+        Path("__init__.py"),
+        Path("contract.py"),
+        *sorted(p.relative_to(SANDBOX) for p in SANDBOX.glob("guest/*.py")),
+    ]
 
 
 def base_key() -> str:
@@ -67,7 +71,7 @@ def image_key() -> str:
     """The digest of all that decides the image."""
     ours = [(SANDBOX / path).read_bytes() for path in guest_files()]
     spec = json.dumps(inner.inner_spec(), sort_keys=True).encode()
-    accounts = (recipe.PASSWD + recipe.GROUP).encode()
+    accounts = (recipe.USERS + recipe.GROUPS).encode()
     layout = (SANDBOX / "image" / "layout.py").read_bytes()
     return _digest(base_key().encode(), spec, accounts, layout, PROFILE.read_bytes(), *ours)
 

@@ -1,11 +1,11 @@
 """Base -> image: the two roots, laid out so that they share one copy of /usr and nothing else.
 
-    rootfs/            the outer container's root
-      usr -> inner/usr    one copy on disk: a symbolic link into the inner root
-      etc/                the outer side's own; what an engine writes here is not seen inside
-      bundle/config.json  what runsc is told (sandbox/airlock/inner.py)
-      inner/           the inner container's root, read-only
-        usr/  etc/        the real ones
+rootfs/            the outer container's root
+  usr -> inner/usr    one copy on disk: a symbolic link into the inner root
+  etc/                the outer side's own; what an engine writes here is not seen inside
+  bundle/config.json  what runsc is told (sandbox/airlock/inner.py)
+  inner/           the inner container's root, read-only
+    usr/  etc/        the real ones
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def lay_out_outer(rootfs: Path) -> None:
 
 def lay_out_inner(root: Path) -> None:
     """Ours in the inner root: accounts, mount points, the guest, LibreOffice's settings."""
-    for name, text in (("passwd", recipe.PASSWD), ("group", recipe.GROUP)):
+    for name, text in (("passwd", recipe.USERS), ("group", recipe.GROUPS)):
         (root / "etc" / name).write_text(text)
     for name in INNER_EMPTY:
         (root / name).mkdir(exist_ok=True)

@@ -64,5 +64,5 @@ LEFT_OUT = (
 KEPT = ("./usr", "./etc", "./bin", "./sbin", "./lib", "./lib64")
 # of /etc: what fonts, the linker, LibreOffice and Java read; no account but the two below, no host name, no key
 KEPT_ETC = ("alternatives", "fonts", "java-*", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "libreoffice", "magic*")
-PASSWD = "root:x:0:0:root:/:/usr/sbin/nologin\nguest:x:1000:1000:guest:/tmp:/usr/sbin/nologin\n"
-GROUP = "root:x:0:\nguest:x:1000:\n"
+USERS = "root:x:0:0:root:/:/usr/sbin/nologin\nguest:x:1000:1000:guest:/tmp:/usr/sbin/nologin\n"
+GROUPS = "root:x:0:\nguest:x:1000:\n"

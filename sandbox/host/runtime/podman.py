@@ -7,6 +7,7 @@ image at each start. Everything an engine would choose by itself is chosen here.
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 COMMAND_SECONDS = 20.0
+NPROC = 16_384  # counted over all of the user's containers; the cgroup's bound on one is lower
 
 
 class Podman:
@@ -70,6 +72,7 @@ def podman_options(plan: base.Plan, job: str) -> list[str]:
         *(f"--cap-add={capability}" for capability in base.CAPABILITIES),
         f"--ulimit=nofile={base.OPEN_FILES}:{base.OPEN_FILES}",
         "--ulimit=core=0:0",
+        f"--ulimit=nproc={_processes()}:{_processes()}",  # Podman's own default may lie above what we may set
         "--env=PATH=/usr/bin",
         "--entrypoint=[]",
         *tmpfs,
@@ -78,6 +81,10 @@ def podman_options(plan: base.Plan, job: str) -> list[str]:
         str(plan.image.rootfs),
     ]
 
+
+def _processes() -> int:
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    return NPROC if hard == resource.RLIM_INFINITY else min(hard, NPROC)
 
 
 def _identity_and_bounds(plan: base.Plan) -> list[str]:

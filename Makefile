@@ -1,0 +1,80 @@
+# Lazaretto: set-up, demonstration, tests. `make help` says what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+VENV := .venv
+BIN := $(VENV)/bin
+LAZARETTO := $(BIN)/lazaretto
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -qq
+
+# Debian packages, and why
+define RUN_PACKAGES
+python3-venv the gateway is written in Python
+runc starts the outer container
+uidmap gives a rootless outer container its ids
+mmdebstrap builds the sandbox image
+debian-archive-keyring checks what the image is built from
+endef
+define TEST_PACKAGES
+podman the other outer runtime
+postfix the end-to-end tests put one before and one behind the gateway
+systemd systemd-analyze verify reads our units
+poppler-utils a second reader of the PDFs that we write
+endef
+export RUN_PACKAGES TEST_PACKAGES
+
+.PHONY: help install image demo test check bench clean
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST)
+
+# reads "name why" lines of $$list, installs what is missing, and says so
+INSTALL_MISSING = missing=(); while read -r name why; do \
+	  dpkg-query -Wf '$${db:Status-Status}' "$$name" 2>/dev/null | grep -qx installed || { missing+=("$$name"); echo "install: $$name: $$why"; }; \
+	done <<< "$$list"; \
+	[ -z "$${missing[*]}" ] || \
+	{ $(APT) update && $(APT) install -y --no-install-recommends "$${missing[@]}" >/dev/null; }
+
+$(BIN)/python:
+	python3 -m venv $(VENV)
+
+# stamps: pip is asked again only when the pinned list or the project file changed
+$(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --require-hashes -r requirements.txt
+	$(BIN)/pip install --quiet --no-deps -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt
+	@touch $@
+
+.PHONY: packages test-packages
+packages:
+	@list="$$RUN_PACKAGES"; $(INSTALL_MISSING)
+test-packages:
+	@list="$$TEST_PACKAGES"; $(INSTALL_MISSING)
+
+install: packages ## .venv/bin/lazaretto and the Debian packages that are missing
+	@$(MAKE) --no-print-directory $(VENV)/.installed
+	@echo "install: $$($(LAZARETTO) --version) in $(VENV)/bin/lazaretto"
+
+image: install ## the sandbox image, built once from the Debian mirror that this host uses
+	@$(LAZARETTO) image build
+
+demo: image ## a real message with real attachments through the gateway, and what was delivered
+	@$(BIN)/python -m tests.demo
+
+test: image test-packages ## everything, with the real double sandbox
+	@$(MAKE) --no-print-directory $(VENV)/.installed-dev check
+	$(BIN)/python -m pytest
+
+check: ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: image $(VENV)/.installed-dev ## the figures of the README
+	@$(BIN)/python -m tests.bench
+
+clean: ## the virtual environment and caches; the image stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
