@@ -86,11 +86,11 @@ LIMITS = frozenset({TOO_MANY_PARTS, TOO_DEEP, TOO_MANY_HEADERS, HEADER_TOO_LARGE
 
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
-_REMARK_BYTES = 2048  # the longest preambles in use are a few lines of advice for readers without MIME
+_REMARK_BYTES = 1024  # the longest preambles in use are a few lines of advice for readers without MIME
 # what makes a preamble or epilogue more than a remark: something that a tolerant reader could take for content
 _CONTENT_LIKE = re.compile(
     rb"(?im)^[ \t]*-+[^\s-]|^[ \t]*(?:content-|mime-)[a-z-]+[ \t]*:|^[ \t]*begin(?:-base64)?[ \t]+[0-7]"
-    rb"|^=ybegin|binhex|data:|[^\s]{61}|[^\t\r\n -~]"
+    rb"|^=ybegin|binhex|data:|[^\s]{41}|[^\t\r\n -~]"
 )
 
 

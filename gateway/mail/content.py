@@ -33,6 +33,11 @@ _WIDE = re.compile(r"(?i)utf|ucs|unicode|10646|ebcdic|ibm-?037")
 _HEADER_FORM = re.compile(rb"(?:[!-9;-~]+[ \t]*:[^\r\n]*|[ \t][^\r\n]*)?")
 
 
+def crlf(untrusted_text: bytes) -> bytes:
+    """Every way to end a line becomes CRLF."""
+    return untrusted_text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+
+
 def is_binary(untrusted_content: bytes) -> bool:
     """True for what begins like a binary format, or holds what texts do not."""
     if has_magic(untrusted_content):

@@ -44,7 +44,9 @@ _B64_RUN = re.compile(
 _ARMOR_BEFORE = re.compile(rb"-----BEGIN [A-Z0-9 ]+-----(?:[\r\n]+[A-Za-z0-9-]+: [^\r\n]*)*\s*\Z")
 _CTE_BEFORE = re.compile(rb"(?i)content-transfer-encoding[ \t]*:[ \t]*base64")
 _PARAGRAPH = re.compile(rb"[^\r\n]*(?:(?:\r\n|\n|\r)(?!--)[^\r\n]+)*")
-_MIME_LINES = re.compile(rb"(?im)^[ \t>]*content-(?:type|transfer-encoding|disposition)[ \t]*:")
+_MIME_LINES = re.compile(
+    rb"(?im)^[^A-Za-z\r\n]{0,20}content-(?:type|transfer-encoding|disposition)[^A-Za-z\r\n]{0,20}:"
+)
 _B64_LINES = 4  # lines from which on a run that decodes to no text counts as a file; tokens in links have one
 _B64_SUSPICIOUS = 120  # bytes from which on any run counts as one in a message that parsers read differently
 _LOOK_BACK = 600  # bytes before a run in which an armor line or a MIME field is looked for
@@ -67,8 +69,7 @@ def find_blocks(untrusted_text: bytes, media_type: str, *, suspicious: bool) -> 
     found = [*_uu(untrusted_text), *_yenc(untrusted_text), *_binhex(untrusted_text)]
     if media_type == "text/calendar":
         found += _calendar(untrusted_text)
-    if media_type != "text/plain":
-        found += _data_uris(untrusted_text)
+    found += _data_uris(untrusted_text, only_base64=media_type == "text/plain")
     found += _base64(untrusted_text, suspicious=suspicious)
     if suspicious:
         found += _mime(untrusted_text)
@@ -158,7 +159,7 @@ def _binhex(text: bytes) -> list[Block]:
     return [Block("binhex", m.start(), m.end(), "", "application/mac-binhex40", m[0]) for m in _BINHEX.finditer(text)]
 
 
-def _data_uris(text: bytes) -> list[Block]:
+def _data_uris(text: bytes, *, only_base64: bool = False) -> list[Block]:
     found = []
     missing = {b""}  # closing bytes that do not come any more
     position = 0
@@ -166,7 +167,7 @@ def _data_uris(text: bytes) -> list[Block]:
         lead, media_type, params = match.groups()
         position = match.end()
         is_base64 = b"base64" in params.lower()
-        if not (lead or media_type or is_base64):
+        if not (lead or media_type or is_base64) or (only_base64 and not is_base64):
             continue
         closing = _CLOSING.get((lead or b"")[:1], b"")
         position = _uri_end(text, match.end(), closing, missing, is_base64=is_base64)

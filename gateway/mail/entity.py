@@ -1,6 +1,6 @@
 """Writes parts of our own making: fields, transfer encoding and boundaries that every parser reads in the same way.
 
-Pure. Everything written here is ASCII with CRLF, lines of at most 76 bytes where the content allows it; nothing of the
+Pure. Everything written here is ASCII with CRLF, lines of at most 78 bytes where the content allows it; nothing of the
 sender's stands in a field but names and identifiers that were made safe first.
 """
 
@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.mail.content import crlf
 from gateway.mail.filename import flattened_name, header_parameters, safe_filename
 from gateway.mail.notice import notice
 
@@ -23,14 +24,20 @@ CRLF = b"\r\n"
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,100}")
 _CONTENT_ID = re.compile(r"[!-;=?-~]{1,250}")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}")
-_LINE_ENDS = re.compile(rb"\r\n|\r|\n")
 _NOT_PLAIN = bytes(sorted({*range(32), *range(127, 256)} - {9, 10, 13}))
 # what begins a delimiter, a message in a mailbox, a uuencoded or yEnc block, the end of SMTP data
 _LINE_STARTS = (
-    (re.compile(rb"(?m)^-"), b"=2D"),
-    (re.compile(rb"(?m)^F(?=rom )"), b"=46"),
-    (re.compile(rb"(?m)^b(?=egin)"), b"=62"),
-    (re.compile(rb"(?m)^\."), b"=2E"),
+    (b"-", b"=2D"),
+    (b"From ", b"=46rom "),
+    (b"begin", b"=62egin"),
+    (b"=3Dybegin", b"=3D=79begin"),
+    (b".", b"=2E"),
+)
+    (b"-", b"=2D"),
+    (b"From ", b"=46rom "),
+    (b"begin", b"=62egin"),
+    (b"=3Dybegin", b"=3D=79begin"),
+    (b".", b"=2E"),
 )
 _MOSTLY = 4  # one byte in this many that quoted-printable would triple: base64 is shorter then
 
@@ -84,7 +91,7 @@ def base64_body(content: bytes) -> bytes:
 
 def text_body(content: bytes) -> tuple[str, bytes]:
     """Encode a text so that nothing in it can look like structure: line ends CRLF, NULs out."""
-    text = _LINE_ENDS.sub(CRLF, content.replace(b"\0", b""))
+    text = crlf(content.replace(b"\0", b""))
     odd = len(text) - len(text.translate(None, _NOT_PLAIN))
     if odd * _MOSTLY > len(text):
         return "base64", base64_body(text)
@@ -93,9 +100,10 @@ def text_body(content: bytes) -> tuple[str, bytes]:
 
 def _quoted(text: bytes) -> bytes:
     lines = binascii.b2a_qp(text, istext=True).replace(b"\r\n", b"\n").replace(b"\r", b"=0D").replace(b"\n", CRLF)
-    for pattern, escape in _LINE_STARTS:
-        lines = pattern.sub(escape, lines)
-    return lines
+    lines = CRLF + lines
+    for start, escape in _LINE_STARTS:
+        lines = lines.replace(CRLF + start, CRLF + escape)
+    return lines.removeprefix(CRLF)
 
 
 def text_entity(media_type: str, params: list[str], content: bytes, more: list[bytes]) -> Entity:

@@ -62,7 +62,6 @@ _CMS_SIGNATURE = frozenset({"application/pkcs7-signature", "application/x-pkcs7-
 _REPORT_BYTES = 262_144  # a delivery status has some hundred bytes a recipient
 _CALENDAR_NAMES = (".ics", ".ical", ".ifb", ".vcs")
 _TEXT_BYTES = 16_777_216  # what is longer is no text that anybody reads, but a file
-_LINE_ENDS = re.compile(rb"\r\n|\r|\n")
 _CID = re.compile(rb"(?i)cid:([^\"'\s<>)]{1,250})")
 _PGP_VERSION = re.compile(rb"\s*Version:[ \t]*1\s*")
 
@@ -113,7 +112,7 @@ def part_content(part: Part) -> bytes:
 
 def text_content(part: Part) -> bytes:
     """Decode a text; line ends become CRLF and NULs go, so that nothing hides between two ways to end a line."""
-    return _LINE_ENDS.sub(b"\r\n", part_content(part).replace(b"\0", b""))
+    return content.crlf(part_content(part).replace(b"\0", b""))
 
 
 def part_encoding(part: Part) -> str:
