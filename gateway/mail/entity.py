@@ -33,12 +33,6 @@ _LINE_STARTS = (
     (b"=3Dybegin", b"=3D=79begin"),
     (b".", b"=2E"),
 )
-    (b"-", b"=2D"),
-    (b"From ", b"=46rom "),
-    (b"begin", b"=62egin"),
-    (b"=3Dybegin", b"=3D=79begin"),
-    (b".", b"=2E"),
-)
 _MOSTLY = 4  # one byte in this many that quoted-printable would triple: base64 is shorter then
 
 
