@@ -251,13 +251,13 @@ def _explained(fault: ErrorDetails) -> str:
 
 
 def _nearest(path: list[str]) -> str:
-    known = [name for name, _ in keys() if name.count(".") == len(path) - 1]
+    known = [name for name, _ in all_keys() if name.count(".") == len(path) - 1]
     known += list(_SECTIONS) if len(path) == 1 else []
     close = difflib.get_close_matches(".".join(path), known, 1)
     return f"did you mean {close[0]}?" if close else "remove it, or see config/lazaretto.toml for those that there are"
 
 
-def keys() -> list[tuple[str, Any]]:
+def all_keys() -> list[tuple[str, Any]]:
     """Every key with its default, as `section.key` or `section.table.key`."""
     found: list[tuple[str, Any]] = []
 

@@ -51,15 +51,25 @@ async def sanitise(untrusted_message: bytes, settings: Settings, sandbox: Sandbo
     if plan.refused:
         return Sanitised(b"", plan.refused, plan.ambiguities, tuple(records(plan, {})), "", {})
     original_id = new_id()
-    with tempfile.TemporaryDirectory(prefix="lazaretto-", dir=settings.message.work_directory) as directory:
-        room = settings.policy.most_bytes(len(untrusted_message)) - len(untrusted_message)
-        bench = _Bench(sandbox, Path(directory), settings.message.parallel_parts, room)
-        await bench.flatten_all([step for step in plan.steps if step.action is Action.FLATTEN])
-        results = await asyncio.to_thread(_results, plan, bench, original_id)
+    results, answers = await _flattened(plan, len(untrusted_message), original_id, settings, sandbox)
     removed = any(isinstance(result, Removed) for result in results.values())
     content = await asyncio.to_thread(rebuild, message, plan, results)
     ended = tuple(records(plan, results))
-    return Sanitised(content, None, plan.ambiguities, ended, original_id if removed else "", bench.answers)
+    return Sanitised(content, None, plan.ambiguities, ended, original_id if removed else "", answers)
+
+
+async def _flattened(
+    plan: Plan, received: int, original_id: str, settings: Settings, sandbox: Sandbox
+) -> tuple[dict[str, Result], dict[str, Flattened | NotFlattened]]:
+    """What stands in the place of every part that does not stay, and what the sandbox said."""
+    steps = [step for step in plan.steps if step.action is Action.FLATTEN]
+    if not steps:  # neither sandbox nor disk: most mail
+        return _results(plan, None, original_id), {}
+    with tempfile.TemporaryDirectory(prefix="lazaretto-", dir=settings.message.work_directory) as directory:
+        room = settings.policy.most_bytes(received) - received
+        bench = _Bench(sandbox, Path(directory), settings.message.parallel_parts, room)
+        await bench.flatten_all(steps)
+        return await asyncio.to_thread(_results, plan, bench, original_id), bench.answers
 
 
 def _read(untrusted_message: bytes, settings: Settings) -> tuple[Message, Plan]:
@@ -108,13 +118,12 @@ def _encoded(size: int) -> int:
     return size * 78 // 57 + _FRAME
 
 
-def _results(plan: Plan, bench: _Bench, original_id: str) -> dict[str, Result]:
-    """What stands in the place of every part that does not stay."""
+def _results(plan: Plan, bench: _Bench | None, original_id: str) -> dict[str, Result]:
     results: dict[str, Result] = {}
     for step in plan.steps:
         if step.action is Action.REMOVE:
             results[step.part] = Removed(step.reason, "", original_id)
-        elif step.action is Action.FLATTEN:
+        elif step.action is Action.FLATTEN and bench:
             results[step.part] = _result(step, bench, original_id)
     return results
 

@@ -12,19 +12,22 @@ import asyncio
 import json
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import structlog
 
 from gateway import config, maillog
 from gateway.lazy_sandbox import LazySandbox
-from gateway.originals.store import Originals
+from gateway.originals.store import Originals, StorageError
 from gateway.sanitise import Sanitised, sanitise
+from sandbox.client import SandboxUnavailableError
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+log = structlog.get_logger(__name__)
 
 
 @click.command()
@@ -89,5 +92,6 @@ class _TemporaryFailure:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if isinstance(error, Exception):
-            traceback.print_exception(error, limit=-5)
+            expected = isinstance(error, (SandboxUnavailableError, StorageError, OSError))
+            log.error("house_broken", reason=str(error), exc_info=None if expected else error)
             sys.exit(os.EX_TEMPFAIL)

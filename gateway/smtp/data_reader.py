@@ -18,7 +18,7 @@ from typing import Final
 from gateway.outcome import Kind
 
 END: Final = b"\r\n.\r\n"
-_HIDDEN_END: Final = re.compile(rb"(?:\A|\r\n)\x00*\.\x00*\r\n")
+_HIDDEN_END: Final = re.compile(rb"\r\n(?:\x00+\.\x00*|\.\x00+)\r\n")
 
 
 class DataReader:
@@ -83,5 +83,5 @@ class DataReader:
 
     def _check_hidden_end(self) -> None:
         """CRLF NUL "." CRLF and its like: a next hop that drops NUL would end the message there."""
-        if b"\0" in self._content and _HIDDEN_END.search(self._content, 2):
+        if b"\0" in self._content and _HIDDEN_END.search(self._content):
             self.refuse(Kind.HIDDEN_END)

@@ -47,12 +47,12 @@ def test_after_the_queue_plain_mail_arrives_byte_for_byte_and_the_first_client_i
         got = [mail.next(), mail.next()]
         assert sorted(recipients[0] for _, recipients, _ in got) == ["b@example.net", "c@example.net"]
         assert [without_trace(content) for _, _, content in got] == [message, message]
-        assert mta.wait_for(r"relay=127.0.0.1\[127.0.0.1\]:%d.*status=sent \(250 2.0.0 Ok: queued as" % served.port)
+        assert mta.wait_for(rf"relay=127.0.0.1\[127.0.0.1\]:{served.port}.*status=sent \(250 2.0.0 Ok: queued as")
         logged = served.wait_for("message")
         assert logged["outcome"] == "delivered"
         assert logged["xforward_ident"] in mta.log()
         # XFORWARD has gone through: the re-injection listener knows the client of the first one
-        assert mta.wait_for(r"client=unknown\[127.0.0.1\], orig_queue_id=%s" % logged["xforward_ident"])
+        assert mta.wait_for(rf"client=unknown\[127.0.0.1\], orig_queue_id={logged['xforward_ident']}")
 
 
 def test_after_the_queue_mail_waits_in_postfix_while_the_gateway_is_down_and_arrives_later(tmp_path):

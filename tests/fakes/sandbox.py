@@ -56,5 +56,5 @@ class FakeSandbox:
             return NotFlattened(answer, "application/x-found", 0.5)
         start, media_type = (SAFE_PNG, "image/png") if want is Want.IMAGE else (SAFE_PDF, "application/pdf")
         size = int(answer or self.size)
-        output.write_bytes(start.ljust(size, b"."))
+        await asyncio.to_thread(output.write_bytes, start.ljust(size, b"."))
         return Flattened(output, media_type, "application/x-found", 3, size, 0.25)

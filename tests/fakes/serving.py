@@ -106,7 +106,7 @@ class Sink:
     def __init__(self) -> None:
         self.got: queue.Queue = queue.Queue()
 
-    async def handle_DATA(self, server, session, envelope):
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's naming
         self.got.put((envelope.mail_from, list(envelope.rcpt_tos), envelope.original_content))
         return "250 2.0.0 Ok: queued as SINK"
 

@@ -27,7 +27,7 @@ def flat(table, prefix=""):
 
 def test_the_commented_file_has_every_key_with_its_default_and_no_other():
     in_file = dict(flat(tomllib.loads(FILE.read_text())))
-    in_code = {key: config._plain(value) for key, value in config.keys()}
+    in_code = {key: config._plain(value) for key, value in config.all_keys()}
     assert {key: value if value != "" else None for key, value in in_file.items()} == {
         key: value if value != "" else None for key, value in in_code.items()
     }
@@ -123,7 +123,7 @@ def test_settings_cannot_be_changed_afterwards():
 
 def test_effective_values_are_plain_and_complete():
     effective = config.load().effective()
-    assert len(list(flat(effective))) >= len(config.keys())
+    assert len(list(flat(effective))) >= len(config.all_keys())
     assert effective["sandbox"]["limits"]["pages"] == 1000
 
 

@@ -52,7 +52,7 @@ def test_no_value_forges_a_line_or_paints_the_terminal(form, capsys):
 def test_an_exception_keeps_its_lines_but_not_its_control_characters(capsys):
     maillog.configure(LogSettings())
     try:
-        raise ValueError("evil \x1b[2J text")
+        int("evil \x1b[2J\ntext")
     except ValueError:
         structlog.get_logger().exception("failed")
     event = json.loads(capsys.readouterr().err)

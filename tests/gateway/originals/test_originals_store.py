@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -43,10 +44,10 @@ def test_only_its_owner_can_read_it_whatever_the_umask(originals):
 def test_files_and_directory_are_synced_and_the_directory_last(originals, monkeypatch):
     synced = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.path.realpath(f"/proc/self/fd/{fd}")), real(fd)))
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(Path(f"/proc/self/fd/{fd}").resolve()), real(fd)))
     name = new_id()
     originals.keep(name, b"x", (), None)
-    assert [os.path.basename(path) for path in synced] == [f".{name}.json.tmp", f".{name}.eml.tmp", "originals"]
+    assert [path.name for path in synced] == [f".{name}.json.tmp", f".{name}.eml.tmp", "originals"]
 
 
 @pytest.mark.parametrize("fails_at", [1, 2, 3])

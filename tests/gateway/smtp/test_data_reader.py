@@ -89,6 +89,15 @@ def test_corpus_smuggling_is_one_refused_message(path):
     assert reader.fault in (Kind.BARE_LINE_END, Kind.HIDDEN_END)
 
 
+def test_a_hidden_end_on_the_first_line_is_found_too():
+    assert read(b"\0.\r\n.\r\n")[0].fault is Kind.HIDDEN_END
+
+
+def test_a_true_line_of_one_dot_is_no_hidden_end():
+    reader, _ = read(b"\0\r\n..\r\n.\r\n")
+    assert reader.take_message() == b"\0\r\n.\r\n"
+
+
 def test_a_nul_that_hides_no_end_is_kept():
     reader, _ = read(b"a\0b\r\n\0\r\n..\0x\r\n.\r\n")
     assert reader.take_message() == b"a\0b\r\n\0\r\n.\0x\r\n"
