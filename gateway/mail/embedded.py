@@ -38,9 +38,12 @@ _ICS_NAME = re.compile(rb"(?i)(?:filename|x-label)=\"?([^\";:\r\n]{1,200})")
 _ICS_TYPE = re.compile(rb"(?i)fmttype=\"?([a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+)")
 _HEX = re.compile(rb"(?:[0-9a-fA-F]|\s)+")  # lists of checksums
 _B64_RUN = re.compile(
-    rb"(?:(?<=[\r\n\"'>, \t(])|\A)[A-Za-z0-9+/]{40,}={0,2}"
+    rb"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{16,}={0,2}"
     rb"(?:(?:\r\n|\n|\r)[ \t>|]{0,4}[A-Za-z0-9+/]{4,}={0,2}(?=[ \t]*(?:[\r\n\"'<,)]|\Z)))*"
 )
+_B64_FREE = b"\r\n\"'>, \t("  # what stands before base64 that is no token of a link
+_B64_LINE = 40  # bytes from which on a run is looked at
+_B64_GAP = 80  # bytes between two runs that are one file, broken by junk
 _ARMOR_BEFORE = re.compile(rb"-----BEGIN [A-Z0-9 ]+-----(?:[\r\n]+[A-Za-z0-9-]+: [^\r\n]*)*\s*\Z")
 _CTE_BEFORE = re.compile(rb"(?i)content-transfer-encoding[ \t]*:[ \t]*base64")
 _PARAGRAPH = re.compile(rb"[^\r\n]*(?:(?:\r\n|\n|\r)(?!--)[^\r\n]+)*")
@@ -204,21 +207,39 @@ def _calendar(text: bytes) -> list[Block]:
 
 
 def _base64(text: bytes, *, suspicious: bool) -> list[Block]:
-    """Runs of raw base64: with a binary inside, behind a MIME field, and in suspicious texts all long ones."""
-    found = []
-    for match in _B64_RUN.finditer(text):
-        before = text[max(0, match.start() - _LOOK_BACK) : match.start()]
-        data = decode.decode_base64(match[0])
-        armored = bool(_ARMOR_BEFORE.search(before))
-        lines = match[0].count(b"\n") + match[0].count(b"\r") // 2 + 1
-        is_file = lines >= _B64_LINES and content.is_binary(data[:4096]) and not _HEX.fullmatch(match[0])
-        is_odd = suspicious and len(match[0]) >= _B64_SUSPICIOUS
-        if _CTE_BEFORE.search(before):  # the body of a part that is quoted here: to its end, broken lines and all
-            rest = _PARAGRAPH.match(text, match.end())
-            found.append(Block("b64", match.start(), rest.end() if rest else match.end(), content=data))
-        elif content.has_magic(data) or ((is_file or is_odd) and not armored):
-            found.append(Block("b64", match.start(), match.end(), content=data))
-    return found
+    """Runs of raw base64 that are files, and the runs right before and behind them, from which junk may part them."""
+    runs = list(_B64_RUN.finditer(text))
+    taken = [_is_file(text, run, suspicious=suspicious) for run in runs]
+    for order in (range(1, len(runs)), range(len(runs) - 2, -1, -1)):
+        step = order.step
+        for index in order:
+            first, second = sorted((index, index - step))
+            near = runs[second].start() - runs[first].end() <= _B64_GAP
+            taken[index] = taken[index] or (taken[index - step] and near)
+    return [_b64_block(text, run) for run, is_taken in zip(runs, taken, strict=True) if is_taken]
+
+
+def _b64_block(text: bytes, run: re.Match[bytes]) -> Block:
+    end = run.end()
+    if _CTE_BEFORE.search(text, max(0, run.start() - _LOOK_BACK), run.start()):
+        rest = _PARAGRAPH.match(text, end)  # the body of a part that is quoted here: to its end, broken lines and all
+        end = rest.end() if rest else end
+    return Block("b64", run.start(), end, content=decode.decode_base64(run[0]))
+
+
+def _is_file(text: bytes, run: re.Match[bytes], *, suspicious: bool) -> bool:
+    """True for a run with a binary inside or behind a MIME field, and in a suspicious text for any long one."""
+    if run.end() - run.start() < _B64_LINE:
+        return False
+    data = decode.decode_base64(run[0][:8192])
+    if content.has_magic(data) or _CTE_BEFORE.search(text, max(0, run.start() - _LOOK_BACK), run.start()):
+        return True
+    lines = run[0].count(b"\n") + run[0].count(b"\r") // 2 + 1
+    is_binary = lines >= _B64_LINES and content.is_binary(data[:4096]) and not _HEX.fullmatch(run[0])
+    free = run.start() == 0 or text[run.start() - 1] in _B64_FREE
+    is_odd = suspicious and free and run.end() - run.start() >= _B64_SUSPICIOUS
+    before = text[max(0, run.start() - _LOOK_BACK) : run.start()]
+    return (is_binary or is_odd) and not _ARMOR_BEFORE.search(before)
 
 
 def _mime(text: bytes) -> list[Block]:
