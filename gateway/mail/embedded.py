@@ -36,7 +36,7 @@ _ICS_BINARY = re.compile(
 )
 _ICS_NAME = re.compile(rb"(?i)(?:filename|x-label)=\"?([^\";:\r\n]{1,200})")
 _ICS_TYPE = re.compile(rb"(?i)fmttype=\"?([a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+)")
-_HEX = re.compile(rb"(?:[0-9a-fA-F]|\s)+")  # lists of checksums
+_HEX = re.compile(rb"[0-9a-fA-F\s]+")  # lists of checksums
 _B64_RUN = re.compile(
     rb"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{16,}={0,2}"
     rb"(?:(?:\r\n|\n|\r)[ \t>|]{0,4}[A-Za-z0-9+/]{4,}={0,2}(?=[ \t]*(?:[\r\n\"'<,)]|\Z)))*"
@@ -51,7 +51,7 @@ _MIME_LINES = re.compile(
     rb"(?im)^[^A-Za-z\r\n]{0,20}content-(?:type|transfer-encoding|disposition)[^A-Za-z\r\n]{0,20}:"
 )
 _B64_LINES = 4  # lines from which on a run that decodes to no text counts as a file; tokens in links have one
-_B64_SUSPICIOUS = 120  # bytes from which on any run counts as one in a message that parsers read differently
+_B64_SUSPICIOUS = 60  # bytes from which on any run counts as one in a message that parsers read differently
 _LOOK_BACK = 600  # bytes before a run in which an armor line or a MIME field is looked for
 
 
@@ -235,11 +235,11 @@ def _is_file(text: bytes, run: re.Match[bytes], *, suspicious: bool) -> bool:
     if content.has_magic(data) or _CTE_BEFORE.search(text, max(0, run.start() - _LOOK_BACK), run.start()):
         return True
     lines = run[0].count(b"\n") + run[0].count(b"\r") // 2 + 1
-    is_binary = lines >= _B64_LINES and content.is_binary(data[:4096]) and not _HEX.fullmatch(run[0])
+    is_binary = lines >= _B64_LINES and content.is_binary(data[:4096])
     free = run.start() == 0 or text[run.start() - 1] in _B64_FREE
     is_odd = suspicious and free and run.end() - run.start() >= _B64_SUSPICIOUS
     before = text[max(0, run.start() - _LOOK_BACK) : run.start()]
-    return (is_binary or is_odd) and not _ARMOR_BEFORE.search(before)
+    return (is_binary or is_odd) and not _HEX.fullmatch(run[0]) and not _ARMOR_BEFORE.search(before)
 
 
 def _mime(text: bytes) -> list[Block]:
