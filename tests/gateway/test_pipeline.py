@@ -15,13 +15,14 @@ from gateway.daemon import build
 from gateway.originals.store import Originals
 from gateway.outcome import Kind
 from gateway.pipeline import Rooms, handle
-from gateway.smtp.client import NextHop
+from gateway.smtp.client import NextHop, dot_stuffed
 from gateway.smtp.envelope import Envelope, Recipient
 from sandbox import contract
 from tests.fakes.next_hop import DROP, HANG, STEPS, scripted_next_hop
 from tests.fakes.sandbox import BUG, FULL_DISK, SAFE_PDF, UNAVAILABLE, FakeSandbox
 from tests.fakes.sandbox import HANG as HANGS
 from tests.fakes.talk import talking
+from tests.gateway.corpus import corpus_files
 from tests.gateway.messages import TEXT_ONLY, with_attachments
 
 ENVELOPE = Envelope("a@example.org", (Recipient("b@example.net"),), xforward=(("IDENT", "4Ab"),), client="127.0.0.1")
@@ -276,3 +277,27 @@ async def test_a_null_sender_passes(tmp_path):
     ended, hop = await handled(tmp_path, TEXT_ONLY, envelope=dataclasses.replace(ENVELOPE, sender=""))
     assert ended.delivered
     assert hop.commands_of(b"MAIL")[0].startswith(b"MAIL FROM:<> SIZE=")
+
+
+@pytest.mark.parametrize("path", corpus_files("mime"), ids=lambda path: path.name)
+async def test_every_message_of_the_corpus_is_one_mail_or_one_refusal_on_the_wire(tmp_path, path):
+    message = path.read_bytes()
+    if b"\r\n" not in message:
+        message = message.replace(b"\n", b"\r\n")
+    if not message.endswith(b"\r\n"):
+        message += b"\r\n"
+    sandbox = FakeSandbox()
+    async with scripted_next_hop() as hop:
+        server, _, _ = build(settings(tmp_path, hop.port), sandbox)
+        _, port = await server.start()
+        async with talking(port) as talk:
+            reply = await talk.deliver(dot_stuffed(message))
+            assert (await talk.ask("NOOP")).startswith("250 ")
+        await server.stop(1)
+    assert reply.startswith(("250 ", "550 5.5.2 ")), reply
+    assert len(hop.messages) == reply.startswith("250 ")
+    for wire in hop.messages:
+        body = wire.removesuffix(b".\r\n")
+        assert body.count(b"\n") == body.count(b"\r\n") == body.count(b"\r")
+        for document in sandbox.documents:
+            assert len(document) < 60 or document not in body
