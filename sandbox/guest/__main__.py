@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import BinaryIO
 
 from sandbox import contract
 from sandbox.guest import families
@@ -18,7 +19,7 @@ from sandbox.guest.wire import Answer, Request, read_request
 
 def main() -> None:
     """Answer one request; every way out is a FAILED or an END frame."""
-    answer = Answer(sys.stdout.buffer)
+    answer = Answer(own_stdout())
     answer.hello()
     request = read_request(sys.stdin.buffer)
     try:
@@ -30,6 +31,13 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - readers of hostile files raise anything; the type helps, no more
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         answer.failed(contract.CORRUPT)
+
+
+def own_stdout() -> BinaryIO:
+    """Standard output for frames alone: what libraries print (MuPDF's warnings do) goes to standard error."""
+    stream = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return stream
 
 
 def convert(document: bytes, answer: Answer, request: Request) -> None:

@@ -43,7 +43,7 @@ def by_office(extension: str) -> Reader:
 
 
 def by_soffice(extension: str) -> Reader:
-    """A reader for formats whose import filter runs in Java, which LibreOfficeKit waits for without end."""
+    """A reader for formats that LibreOfficeKit does not load (see soffice.py)."""
 
     def read(document: bytes, answer: Answer, request: Request) -> None:
         from sandbox.guest.soffice import soffice_to_pdf  # noqa: PLC0415 - as above
@@ -96,9 +96,10 @@ READERS: dict[str, Reader] = {
     ODF + "formula": by_office("odf"),
     "application/x-hwp": by_soffice("hwp"),
     "application/hwp+zip": by_soffice("hwpx"),
+    "application/x-hwp+zip": by_soffice("hwpx"),
     "application/rtf": by_office("rtf"),
     "text/rtf": by_office("rtf"),
-    "text/csv": by_office("csv"),
+    "text/csv": by_soffice("csv"),
     "text/html": text.read_html,
     "application/xhtml+xml": text.read_html,
     "text/plain": text.read_plain,

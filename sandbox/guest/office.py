@@ -16,16 +16,13 @@ from typing import Any
 
 from sandbox import contract
 from sandbox.guest.failure import GuestFailure
+from sandbox.guest.package import refuse_broken
 
 PROGRAM = "/usr/lib/libreoffice/program"
 PROFILE = Path("/tmp/profile")
 SETTINGS = Path("/usr/lib/lazaretto/registrymodifications.xcu")
 FEATURE_DOCUMENT_PASSWORD = 1 << 0  # LOK_FEATURE_DOCUMENT_PASSWORD
 CALLBACK_DOCUMENT_PASSWORD = 20  # LOK_CALLBACK_DOCUMENT_PASSWORD
-
-# FilterOptions of the CSV import: comma and semicolon, quote, UTF-8, from line 1, no formulas
-# (LibreOffice help, "Filter Options for CSV Import", tokens 1 to 4)
-CSV_OPTIONS = b"44/59,34,76,1"
 
 _callback_type = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
@@ -80,9 +77,9 @@ class Office:
             self._asked_for_password = True
             self._calls.set_document_password(self._office, payload, None)
 
-    def to_pdf(self, source: Path, target: Path, options: bytes) -> None:
+    def to_pdf(self, source: Path, target: Path) -> None:
         """Load `source` and write `target`; raises GuestFailure where it is encrypted or cannot be read."""
-        loaded = self._calls.document_load_with_options(self._office, source.as_uri().encode(), options)
+        loaded = self._calls.document_load_with_options(self._office, source.as_uri().encode(), b"")
         if self._asked_for_password:
             raise GuestFailure(contract.ENCRYPTED)
         if not loaded:
@@ -107,6 +104,8 @@ def lay_out_profile() -> None:
 def office_to_pdf(document: bytes, extension: str) -> bytes:
     """One office document as PDF; `extension` chooses the import filter. Raises GuestFailure."""
     source, target = Path(f"/tmp/document.{extension}"), Path("/tmp/document.pdf")
+    if document.startswith(b"PK"):
+        refuse_broken(document)
     source.write_bytes(document)
-    Office().to_pdf(source, target, CSV_OPTIONS if extension == "csv" else b"")
+    Office().to_pdf(source, target)
     return target.read_bytes()

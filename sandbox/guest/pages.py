@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sandbox.guest.wire import Answer, Request
 
 POINTS_PER_INCH = 72
+OVERSIZE = 4  # a picture may hold this many times the pixels a page may; it is then drawn coarser
+LONGEST_WORD = 1000  # characters; the contract's bound is a little more
 MIN_SCALE = 0.05  # coarser than 3.6 dots an inch nothing can be read: the page is too large for the bound on pixels
 
 
@@ -44,10 +46,24 @@ def send_pages(opened: Any, answer: Answer, request: Request, scale: float | Non
         raise GuestFailure(contract.TOO_MANY_PAGES)
     total = 0
     for number in range(count):
-        total += send_page(opened, number, answer, request, scale or request.dpi / POINTS_PER_INCH)
+        page = opened.load_page(number)
+        refuse_oversized_pictures(page, request)
+        width, height = page.rect.width, page.rect.height
+        fitting = fitting_scale(width, height, scale or request.dpi / POINTS_PER_INCH, request)
+        total += round(width * fitting * height * fitting)
         if total > request.max_total_pixels:
             raise GuestFailure(contract.TOO_MANY_PIXELS)
+        send_page(page, fitting, answer, request)
     answer.end(count)
+
+
+def refuse_oversized_pictures(page: Any, request: Request) -> None:
+    """A picture inside a page that MuPDF would leave out for its size is refused: a page must not lose it silently."""
+    if not page.parent.is_pdf:
+        return
+    for _xref, _mask, width, height, *_ in page.get_images(full=True):
+        if width * height > OVERSIZE * request.max_page_pixels:
+            raise GuestFailure(contract.TOO_MANY_PIXELS)
 
 
 def count_pages(opened: Any) -> int:
@@ -58,16 +74,12 @@ def count_pages(opened: Any) -> int:
         raise GuestFailure(contract.CORRUPT) from error
 
 
-def send_page(opened: Any, number: int, answer: Answer, request: Request, scale: float) -> int:
-    """Draw and send page `number`, counted from 0; returns its pixels."""
-    page = opened.load_page(number)
-    width, height = page.rect.width, page.rect.height
-    scale = fitting_scale(width, height, scale, request)
+def send_page(page: Any, scale: float, answer: Answer, request: Request) -> None:
+    """Draw and send one page at `scale` pixels a point."""
     pixmap = page.get_pixmap(matrix=pymupdf.Matrix(scale, scale), colorspace=pymupdf.csRGB, alpha=False)
-    answer.page((pixmap.width, pixmap.height), (width, height), pixmap.samples_mv)
+    answer.page((pixmap.width, pixmap.height), (page.rect.width, page.rect.height), pixmap.samples_mv)
     if request.text and not request.image:
         answer.text(text_runs(page), request.max_text_bytes)
-    return int(pixmap.width * pixmap.height)
 
 
 def fitting_scale(width: float, height: float, scale: float, request: Request) -> float:
@@ -87,6 +99,9 @@ def text_runs(page: Any) -> str:
     """The page's words with their boxes, a line each, in hundredths of a point from the top left."""
     lines = []
     for x0, y0, x1, y1, word, *_ in page.get_text("words"):
-        box = " ".join(str(round(100 * max(0.0, side))) for side in (x0, y0, x1, y1))
-        lines.append(f"{box} {word}\n")
+        shown = "".join(character for character in word if character.isprintable())[:LONGEST_WORD].strip()
+        # words may lie anywhere, or nowhere: a drawing's text can have infinite boxes
+        if shown and 0 <= x0 < x1 <= page.rect.width and 0 <= y0 < y1 <= page.rect.height:
+            box = " ".join(str(round(100 * side)) for side in (x0, y0, x1, y1))
+            lines.append(f"{box} {shown}\n")
     return "".join(lines)

@@ -1,8 +1,8 @@
 """Pictures: every frame that is a page, at its own pixels, turned as its Exif says.
 
-MuPDF reads most formats; Pillow those it does not know; libheif's decoder HEIC and AVIF, as a program of its own
-inside the same sandbox. A picture's page is at most PICTURE_SIDE points long: cameras write resolutions that would
-make a page of metres.
+MuPDF reads most formats; Pillow TIFF, of which it knows more kinds, and those that MuPDF does not know; libheif's
+decoder HEIC and AVIF, as a program of its own inside the same sandbox. A picture's page is at most PICTURE_SIDE points
+long: cameras write resolutions that would make a page of metres.
 """
 
 from __future__ import annotations
@@ -15,50 +15,56 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pymupdf
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageSequence
 
 from sandbox import contract
 from sandbox.guest import pages
 from sandbox.guest.failure import GuestFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sandbox.guest.wire import Answer, Request
 
 PICTURE_SIDE = 1440  # points, 20 inches
-OVERSIZE = 4  # a picture may hold this many times the pixels a page may; it is then drawn coarser
 
-BY_MUPDF = {
-    "image/bmp": "bmp",
-    "image/x-ms-bmp": "bmp",
-    "image/gif": "gif",
-    "image/jp2": "jp2",
-    "image/jpeg": "jpg",
-    "image/png": "png",
-    "image/tiff": "tiff",
-    "image/vnd.adobe.photoshop": "psd",
-    "image/x-jp2-codestream": "jp2",
-    "image/x-portable-bitmap": "pbm",
-    "image/x-portable-graymap": "pgm",
-    "image/x-portable-greymap": "pgm",
-    "image/x-portable-pixmap": "ppm",
-}
-BY_PILLOW = ("image/vnd.microsoft.icon", "image/webp", "image/x-icon", "image/x-pcx", "image/x-tga")
+BY_MUPDF = (
+    "image/bmp",
+    "image/x-ms-bmp",
+    "image/gif",
+    "image/jp2",
+    "image/jpeg",
+    "image/png",
+    "image/vnd.adobe.photoshop",
+    "image/x-jp2-codestream",
+    "image/x-portable-bitmap",
+    "image/x-portable-graymap",
+    "image/x-portable-greymap",
+    "image/x-portable-pixmap",
+)
+BY_PILLOW = ("image/tiff", "image/vnd.microsoft.icon", "image/webp", "image/x-icon", "image/x-pcx")
 BY_LIBHEIF = ("image/avif", "image/heic", "image/heif", "image/heif-sequence", "image/heic-sequence")
 
 
 def by_mupdf(document: bytes, answer: Answer, request: Request) -> None:
     """Send each frame of a picture that MuPDF reads."""
-    long_side = longer_side(document, request)
-    # MuPDF looks at the content again; "png" only says that it is a picture
-    opened = pages.open_mupdf(document, "png")
-    count = 1 if request.image else pages.count_pages(opened)
-    if count > request.max_pages:
-        raise GuestFailure(contract.TOO_MANY_PAGES)
-    total = 0
-    for number in range(count):
-        total += send_frame(opened.load_page(number), long_side, answer, request)
-        if total > request.max_total_pixels:
-            raise GuestFailure(contract.TOO_MANY_PIXELS)
+    send_frames([document], answer, request)
+
+
+def send_frames(pictures: Iterable[bytes], answer: Answer, request: Request) -> None:
+    """Send the frames of pictures that MuPDF reads, as the pages of one answer; a GIF moves, and shows its first."""
+    count = total = 0
+    for picture in pictures:
+        long_side = longer_side(picture, request)
+        # MuPDF looks at the content again; "png" only says that it is a picture
+        opened = pages.open_mupdf(picture, "png")
+        for number in range(1 if request.image else pages.count_pages(opened)):
+            count += 1
+            if count > request.max_pages:
+                raise GuestFailure(contract.TOO_MANY_PAGES)
+            total += send_frame(opened.load_page(number), long_side, answer, request)
+            if total > request.max_total_pixels:
+                raise GuestFailure(contract.TOO_MANY_PIXELS)
     answer.end(count)
 
 
@@ -90,7 +96,7 @@ def send_frame(page: Any, long_side: int | None, answer: Answer, request: Reques
 
 def open_pillow(document: bytes, request: Request) -> Image.Image:
     """Read the header by Pillow; a picture of far more pixels than a page may have is refused before it is decoded."""
-    Image.MAX_IMAGE_PIXELS = OVERSIZE * request.max_page_pixels // 2  # Pillow raises at twice this, warns before
+    Image.MAX_IMAGE_PIXELS = pages.OVERSIZE * request.max_page_pixels // 2  # Pillow raises at twice this, warns before
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     try:
         return Image.open(io.BytesIO(document))
@@ -99,11 +105,18 @@ def open_pillow(document: bytes, request: Request) -> Image.Image:
 
 
 def by_pillow(document: bytes, answer: Answer, request: Request) -> None:
-    """Decode by Pillow, then as any picture."""
-    picture = ImageOps.exif_transpose(open_pillow(document, request))
+    """Decode by Pillow, then as any picture; the frames of a TIFF are its pages."""
+    opened = open_pillow(document, request)
+    frames = ImageSequence.Iterator(opened) if opened.format == "TIFF" and not request.image else [opened]
+    send_frames((as_png(frame) for frame in frames), answer, request)
+
+
+def as_png(frame: Image.Image) -> bytes:
+    """A frame as PNG, turned as its Exif says, at its own resolution."""
     png = io.BytesIO()
-    picture.convert("RGBA").save(png, "png", compress_level=1)
-    by_mupdf(png.getvalue(), answer, request)
+    dpi = frame.info.get("dpi", (96, 96))
+    ImageOps.exif_transpose(frame).convert("RGBA").save(png, "png", compress_level=1, dpi=dpi)
+    return png.getvalue()
 
 
 def by_libheif(document: bytes, answer: Answer, request: Request) -> None:

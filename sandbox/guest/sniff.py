@@ -60,12 +60,12 @@ def zip_type(document: bytes, found: str) -> str:
     try:
         names = zipfile.ZipFile(io.BytesIO(document)).namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OSError):
-        return found
+        return "application/zip" if found == OCTET_STREAM else found
     if "[Content_Types].xml" in names or "mimetype" in names:
         for start, media_type in OPC_MAIN_PARTS.items():
             if any(name.startswith(start) for name in names):
                 return media_type
-    return found
+    return "application/zip" if found == OCTET_STREAM else found
 
 
 def ole_type(document: bytes, found: str) -> str:

@@ -1,7 +1,7 @@
-"""HWP and HWPX by LibreOffice as a program: their import filter is a Java extension.
+"""HWP, HWPX and CSV by LibreOffice as a program, since LibreOfficeKit 25.2 does not load them.
 
-In LibreOfficeKit the load never ends (the extension's calls wait for a main loop that is not there), so these two
-formats pay for a start of their own.
+The import filter of the first two is a Java extension whose calls wait for a main loop that is not there, without
+end; CSV comes back as "an empty reference". These formats pay for a start of their own.
 """
 
 from __future__ import annotations
