@@ -90,6 +90,9 @@ class Job:
             self._close_pipes()
 
     def _end(self, threads: list[threading.Thread]) -> None:
+        # first, or a runtime that copies the container's output waits for us to read what nobody wants any more
+        with contextlib.suppress(OSError):
+            self._pipe("stdout").close()
         self._container.destroy()
         for thread in threads:
             thread.join()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sandbox import contract
 
@@ -77,8 +77,7 @@ class Answer:
 
     def hello(self) -> None:
         """The sandbox is up and speaks this contract. Raises Lied, Died."""
-        hello = self._payload(contract.HELLO, struct.calcsize(contract.HELLO_PAYLOAD))
-        if struct.unpack(contract.HELLO_PAYLOAD, hello) != (contract.MAGIC, contract.VERSION):
+        if self._fixed(contract.HELLO, contract.HELLO_PAYLOAD) != (contract.MAGIC, contract.VERSION):
             raise Lied("not our contract, or another version")
 
     def found(self) -> str:
@@ -96,7 +95,7 @@ class Answer:
             if count > self._limits.pages:
                 raise Lied("more pages than the bound")
             yield page
-        (said,) = struct.unpack(contract.END_PAYLOAD, self._payload(contract.END, 4))
+        (said,) = self._fixed(contract.END, contract.END_PAYLOAD)
         if said != count or count == 0:
             raise Lied("the end mark counts other pages than came")
         self._nothing_more()
@@ -104,8 +103,7 @@ class Answer:
     def _page(self) -> Page | None:
         if self._next()[0] == contract.END:
             return None
-        payload = self._payload(contract.PAGE, struct.calcsize(contract.PAGE_PAYLOAD))
-        width, height, *untrusted_millipoints = struct.unpack(contract.PAGE_PAYLOAD, payload)
+        width, height, *untrusted_millipoints = self._fixed(contract.PAGE, contract.PAGE_PAYLOAD)
         self._check_pixels(width, height)
         points = [self._points(side) for side in untrusted_millipoints]
         if width > MAX_REPEATS * max(1, points[0]) or height > MAX_REPEATS * max(1, points[1]):
@@ -139,6 +137,14 @@ class Answer:
             self._fill(view[filled : filled + size])
             filled += size
         return rgb
+
+    def _fixed(self, kind: int, layout: str) -> tuple[Any, ...]:
+        """A frame whose payload has one length only."""
+        length = struct.calcsize(layout)
+        payload = self._payload(kind, length)
+        if len(payload) != length:
+            raise Lied("a frame shorter than its fields")
+        return struct.unpack(layout, payload)
 
     def _payload(self, kind: int, most: int) -> bytes:
         payload = bytearray(self._frame(kind, most))

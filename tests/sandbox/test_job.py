@@ -42,6 +42,7 @@ HEAD = 'hello(); frame(c.FOUND, b"text/plain")\n'
 
 LIES = {
     "another magic": 'frame(c.HELLO, b"XXX\\x01")',
+    "a hello of nothing": "frame(c.HELLO)",
     "another version": 'frame(c.HELLO, c.MAGIC + b"\\xff")',
 }
 LIES_AFTER_HELLO = {
@@ -77,6 +78,8 @@ LIES_AFTER_HELLO = {
     "a reason too long": HEAD + 'frame(c.FAILED, b"x" * 5000)',
     "a byte after a reason": HEAD + 'frame(c.FAILED, b"corrupt"); out.write(b"x")',
     "hello twice": "hello(); hello()",
+    "a page without its fields": HEAD + "frame(c.PAGE, bytes(3))",
+    "an end without its count": HEAD + "page(); frame(c.END)",
 }
 DEATHS = {
     "ends after hello": "hello()",
