@@ -22,21 +22,20 @@ import sys
 import tempfile
 import threading
 import time
-from email.message import EmailMessage, MIMEPart
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import pymupdf
 from aiosmtpd.controller import Controller
 from rich.table import Table
 from rich.text import Text
 
 from tests.bench.progress import console_for_output, working
-from tests.corpus import documents
+from tests.demo_message import OFFICE, message
 from tests.fakes.run_cli import ROOT, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from email.message import EmailMessage
 
     from rich.console import Console
 
@@ -48,59 +47,11 @@ READY_SECONDS: Final = 300  # a machine's first start tries each runtime and pla
 SEND_SECONDS: Final = 660  # past the gateway's own deadline for a message
 STOP_SECONDS: Final = 60
 WINDOW: Final = 32  # bytes in a row that no two unrelated files share
-OFFICE: Final = "vnd.openxmlformats-officedocument."
-LINE: Final = "</w:t><w:br/><w:t>"  # a new line inside a run of a Word document
+SAFE: Final = ("application/pdf", "image/png", "image/jpeg")
 
 
 class DemoError(Exception):
     """Why there is nothing to show, in one line."""
-
-
-def letter() -> bytes:
-    """Two pages of a Word document."""
-    lines = ["Minutes of the harbour board", "", "Present: the master, the surgeon, the clerk.", ""]
-    lines += [f"{number}. Ship {number} lies at anchor for {40 - number} days." for number in range(1, 16)]
-    return documents.docx(LINE.join([*lines, "", "page"]), pages=2)
-
-
-def report() -> bytes:
-    """A PDF page with a chart; a script runs when it is opened, and a program is attached to it."""
-    with pymupdf.open() as pdf:
-        page = pdf.new_page(width=595, height=842)
-        page.insert_text((72, 90), "Quarterly report", fontsize=24)
-        for number, height in enumerate((120, 180, 90, 240, 210)):
-            box = pymupdf.Rect(72 + 85 * number, 450 - height, 132 + 85 * number, 450)
-            page.draw_rect(box, fill=(0.1, 0.3 + 0.1 * number, 0.8))
-            page.insert_text((82 + 85 * number, 470), f"Q{number + 1}: {height}", fontsize=11)
-        pdf.embfile_add("payload.exe", b"MZ" + bytes(range(256)) * 20)
-        action = pdf.get_new_xref()
-        pdf.update_object(action, "<</S/JavaScript/JS(app.alert('the original is open'))>>")
-        pdf.xref_set_key(pdf.pdf_catalog(), "OpenAction", f"{action} 0 R")
-        return pdf.tobytes(no_new_id=True)
-
-
-def message() -> EmailMessage:
-    """multipart/mixed, in it multipart/related, in it multipart/alternative."""
-    made = EmailMessage(policy=email.policy.SMTP)
-    made["From"], made["To"] = "sender@example.org", "recipient@example.net"
-    made["Subject"] = "Papers for the board"
-    made["Date"], made["Message-ID"] = "Mon, 01 Jan 2024 09:00:00 +0000", "<demo@example.org>"
-    body, view = MIMEPart(email.policy.SMTP), MIMEPart(email.policy.SMTP)
-    body.set_content("The papers are attached.\n")
-    body.add_alternative('<p>The papers are attached.</p><img src="cid:view@example.org">\n', subtype="html")
-    picture = {"disposition": "inline", "filename": "view.png", "cid": "<view@example.org>"}
-    view.set_content(documents.png(320, 200), "image", "png", **picture)
-    made.make_related()
-    made.attach(body)
-    made.attach(view)
-    files = {
-        "minutes.docx": (f"{OFFICE}wordprocessingml.document", letter()),
-        "accounts.xlsx": (f"{OFFICE}spreadsheetml.sheet", documents.xlsx("Ship", rows=20)),
-        "report.pdf": ("pdf", report()),
-    }
-    for name, (kind, content) in files.items():
-        made.add_attachment(content, "application", kind, filename=name)
-    return made
 
 
 class Sink:
@@ -243,13 +194,20 @@ def show(console: Console, before: list[EmailMessage], after: list[EmailMessage]
 
 
 def check(before: list[EmailMessage], after: list[EmailMessage], delivered: bytes) -> int:
-    """No attachment's bytes in what was delivered, as sent or decoded; returns how many windows were looked for."""
+    """Each attachment is made of pixels, and none of its bytes is left; returns how many pieces were looked for."""
+    for one, other in zip(before, after, strict=True):
+        if one.get_filename() and other.get_content_type() not in SAFE:
+            raise DemoError(f"{one.get_filename()} was removed: {payload(other).decode(errors='replace')!r}")
     originals = [payload(part) for part in before if part.get_filename()]
-    windows = {secret[at : at + WINDOW] for secret in originals for at in range(len(secret) - WINDOW + 1)}
-    for hay in (delivered, *(payload(part) for part in after)):
-        if any(hay[at : at + WINDOW] in windows for at in range(len(hay) - WINDOW + 1)):
+    return look_for(originals, [delivered, *(payload(part) for part in after)])
+
+
+def look_for(originals: list[bytes], places: list[bytes]) -> int:
+    pieces = {secret[at : at + WINDOW] for secret in originals for at in range(len(secret) - WINDOW + 1)}
+    for place in places:
+        if any(place[at : at + WINDOW] in pieces for at in range(len(place) - WINDOW + 1)):
             raise DemoError("bytes of an original attachment are in the delivered message: this must not be")
-    return len(windows)
+    return len(pieces)
 
 
 def write(sent: bytes, delivered: bytes, after: list[EmailMessage]) -> list[str]:
@@ -270,9 +228,9 @@ def demonstrate(console: Console) -> None:
     delivered, seconds = through_gateway(console, sent)
     before, after = leaves(sent), leaves(delivered)
     show(console, before, after, seconds)
-    windows = check(before, after, delivered)
-    console.print(f"Of the originals' {windows:,} pieces of {WINDOW} bytes, none is in the delivered message.")
     names = ", ".join(write(sent, delivered, after))
+    pieces = check(before, after, delivered)
+    console.print(f"Of the originals' {pieces:,} pieces of {WINDOW} bytes, none is in the delivered message.")
     console.print(f"It took {time.monotonic() - started:.1f} s in all. To be looked at: {names}, delivered.eml")
     console.print(f"They lie in {PLACE.relative_to(ROOT)}/", soft_wrap=True)
 

@@ -12,6 +12,8 @@ import sys
 import pytest
 
 from tests import demo
+from tests.corpus import documents
+from tests.demo_message import letter, message, report
 from tests.fakes.run_cli import ROOT
 
 COMMAND = [sys.executable, "-m", "tests.demo"]
@@ -40,6 +42,7 @@ def test_the_demonstration_delivers_all_four_kinds_and_leaves_them_to_be_looked_
 @pytest.mark.parametrize("port", [demo.LISTEN, demo.NEXT_HOP])
 def test_a_port_in_use_is_one_line_that_says_what_to_do(port):
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(OSError):  # in use by another already, which is the same
             taken.bind((demo.HOST, port))
             taken.listen()
@@ -50,6 +53,7 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do(port):
     assert "`ss -ltnp" in line
 
 
+@pytest.mark.sandbox
 def test_no_sandbox_is_one_line():
     done = run(PATH="/nonexistent")
     assert done.returncode == 1, done.stdout
@@ -57,6 +61,7 @@ def test_no_sandbox_is_one_line():
     assert line.startswith("demo: no sandbox can be started: ")
 
 
+@pytest.mark.sandbox
 def test_a_demonstration_that_is_stopped_leaves_its_ports_free():
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert "starting" in process.stdout.readline()
@@ -65,11 +70,15 @@ def test_a_demonstration_that_is_stopped_leaves_its_ports_free():
     demo.check_ports()
 
 
-def test_bytes_of_an_original_are_found_wherever_they_are():
-    sent = demo.message().as_bytes()
+def test_an_attachment_that_was_removed_or_left_as_it_is_is_no_success():
+    sent = message().as_bytes()
     leaves = demo.leaves(sent)
-    with pytest.raises(demo.DemoError, match="must not be"):
+    with pytest.raises(demo.DemoError, match=r"minutes\.docx was removed"):
         demo.check(leaves, leaves, sent)
+
+
+def test_bytes_of_an_original_are_found_wherever_they_are():
+    originals = [letter(), report()]
+    assert demo.look_for(originals, [b"nothing of them", documents.jpeg()]) > 1000
     with pytest.raises(demo.DemoError, match="must not be"):
-        demo.check(leaves, [], b"raw: " + demo.letter()[50:90])
-    assert demo.check(leaves, [], b"nothing of them") > 1000
+        demo.look_for(originals, [b"nothing", b"more: " + report()[-50:-10]])
