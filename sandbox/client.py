@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,3 +138,13 @@ def examine(settings: SandboxSettings) -> Iterator[Finding]:
     from sandbox.host.examine import examine as examined  # noqa: PLC0415 - likewise
 
     return examined(settings)
+
+
+def export_image(stream: BinaryIO, cache_dir: Path | None = None) -> None:
+    """Write the image as tar, for `podman import`; raises SandboxUnavailableError where it is not built."""
+    from sandbox.image import cache, export  # noqa: PLC0415 - likewise
+
+    image = cache.current_image(cache_dir)
+    if image is None:
+        raise SandboxUnavailableError("the sandbox image is not built; run `lazaretto image build`")
+    export.export_image(image, stream)

@@ -1,4 +1,4 @@
-"""`lazaretto image build` and `lazaretto image info`: the root filesystem that both walls of the sandbox share."""
+"""`lazaretto image build`, `info` and `export`: the root filesystem that both walls of the sandbox share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _directory = click.option(
 
 @click.group()
 def command() -> None:
-    """Build the sandbox image, or say what it is."""
+    """Build the sandbox image, say what it is, or hand it to an engine."""
 
 
 @command.command()
@@ -57,3 +57,14 @@ def info(cache_dir: Path | None) -> None:
         click.echo("lazaretto: the image is not built; run `lazaretto image build`", err=True)
         sys.exit(EX_UNAVAILABLE)
     click.echo(json.dumps(described, indent=2))
+
+
+@command.command()
+@_directory
+def export(cache_dir: Path | None) -> None:
+    """Write the image as a tar archive to standard output, for `podman import` or `docker import`."""
+    try:
+        client.export_image(sys.stdout.buffer, cache_dir)
+    except (client.SandboxUnavailableError, OSError) as error:
+        click.echo(f"lazaretto: {error}", err=True)
+        sys.exit(EX_UNAVAILABLE)
