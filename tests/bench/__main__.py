@@ -1,0 +1,63 @@
+"""`make bench`: every figure of the README in one run, each with how it was taken; --quick takes fewer runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from typing import TYPE_CHECKING
+
+from sandbox.client import SandboxUnavailableError
+from tests.bench import memory, pages, seconds, throughput
+from tests.bench.progress import console_for_output, working
+from tests.bench.table import Figure, markdown, rich_table
+from tests.fakes.run_cli import ROOT
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PLACE = ROOT / "build" / "bench.md"
+
+
+def machine(sandbox: str, load: float) -> str:
+    """What the figures depend on."""
+    cores = os.cpu_count()
+    return (
+        f"Taken by `make bench` on {cores} processor cores ({platform.machine()}, Linux {platform.release()}), "
+        f"Python {platform.python_version()}, sandbox: {sandbox}; load average before: {load:.1f}."
+    )
+
+
+def take(console: Console, *, quick: bool) -> tuple[list[Figure], str]:
+    load = os.getloadavg()[0]
+    with working(console, "seconds per document, in the double sandbox"):
+        figures, sandbox = seconds.measure(1 if quick else 3)
+    with working(console, "bytes per page"):
+        figures += pages.measure()
+    with working(console, "messages a second"):
+        figures += throughput.measure(80 if quick else 400)
+    with working(console, "memory"):
+        figures += memory.measure(100 if quick else 1000)
+    return figures, machine(sandbox, load)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer runs, for a look")
+    console = console_for_output()
+    try:
+        figures, about = take(console, quick=parser.parse_args().quick)
+    except SandboxUnavailableError as error:
+        print(f"bench: no sandbox can be started: {error}", file=sys.stderr)
+        return 1
+    console.print(rich_table(figures))
+    console.print(about)
+    PLACE.parent.mkdir(exist_ok=True)
+    PLACE.write_text(markdown(figures, about))
+    console.print(f"The same as Markdown: {PLACE.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
