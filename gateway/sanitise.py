@@ -21,7 +21,7 @@ from gateway.mail.rebuild import rebuild
 from gateway.mail.record import PartRecord, records
 from gateway.mail.result import Removed, Result, Safe
 from gateway.originals.store import new_id
-from sandbox.client import Flattened, NotFlattened, Want
+from sandbox.client import Flattened, NotFlattened, Want, unless_disguised
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -101,6 +101,7 @@ class _Bench:
         async with self._turn:
             untrusted_document = await asyncio.to_thread(step.payload)
             answer = await self._sandbox.flatten(untrusted_document, output, step.want or Want.PDF)
+            answer = unless_disguised(answer, step.name)
         self.answers[step.part] = answer
         if isinstance(answer, Flattened):
             self.files[step.part] = answer

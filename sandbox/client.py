@@ -11,11 +11,14 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from sandbox import contract
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
+TEXT_TYPES = frozenset({"text/html", "text/plain", "application/xhtml+xml"})
 CHOSEN = "sandbox chosen"  # the finding of `examine` that a canary came back flattened
 
 
@@ -90,6 +93,18 @@ class Finding:
 
 class SandboxUnavailableError(Exception):
     """No sandbox can be started on this host; the text is one clear line for the administrator."""
+
+
+def unless_disguised(result: Flattened | NotFlattened, name: str) -> Flattened | NotFlattened:
+    """A result, unless the document was called a PDF and was mere text or HTML: that is no document but a trap.
+
+    The sandbox never knows a name. Only this one lie is told apart here, since what is called a PDF and is a web page
+    is meant for a program that decides by content what to do with it.
+    """
+    if isinstance(result, Flattened) and name.lower().endswith(".pdf") and result.found in TEXT_TYPES:
+        result.path.unlink(missing_ok=True)
+        return NotFlattened(contract.TYPE_MISMATCH, result.found, result.seconds)
+    return result
 
 
 class Sandbox(Protocol):

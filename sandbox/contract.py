@@ -49,11 +49,12 @@ OUT_OF_MEMORY = "out_of_memory"
 DOCUMENT_TOO_LARGE = "document_too_large"  # more bytes in than the bound
 OUTPUT_TOO_LARGE = "output_too_large"  # more bytes out than the bound
 DEADLINE = "deadline"  # wall-clock time ran out
+TYPE_MISMATCH = "type_mismatch"  # called a PDF by its name, mere text by its content: no reader would open it as either
 SANDBOX_DIED = "sandbox_died"  # ended without an end mark
 SANDBOX_LIED = "sandbox_lied"  # broke this contract
 
 GUEST_REASONS = frozenset(
     {ENCRYPTED, CORRUPT, EMPTY, UNKNOWN_TYPE, TOO_MANY_PAGES, PAGE_TOO_LARGE, TOO_MANY_PIXELS, OUT_OF_MEMORY}
 )
-HOST_REASONS = frozenset({DOCUMENT_TOO_LARGE, OUTPUT_TOO_LARGE, DEADLINE, SANDBOX_DIED, SANDBOX_LIED})
+HOST_REASONS = frozenset({DOCUMENT_TOO_LARGE, OUTPUT_TOO_LARGE, DEADLINE, TYPE_MISMATCH, SANDBOX_DIED, SANDBOX_LIED})
 REASONS = GUEST_REASONS | HOST_REASONS

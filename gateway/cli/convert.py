@@ -80,6 +80,7 @@ class _Run:
                 return _failed(path, client.NotFlattened("document_too_large", "", 0.0))
             output = self._output_dir / f"{path.name}.pdf"
             result = await self._sandbox.flatten(await asyncio.to_thread(path.read_bytes), output)
+            result = client.unless_disguised(result, path.name)
         if isinstance(result, client.NotFlattened):
             return _failed(path, result)
         seconds = round(result.seconds, 3)

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 CHUNK = 1 << 16
+MANIFEST = "META-INF/manifest.xml"  # of OpenDocument: says which members are encrypted (part 2, 4.8)
 
 
 def refuse_broken(document: bytes) -> None:
     """Raise GuestFailure where a package cannot be read, or a part of it is no XML or declares an entity."""
     try:
         with zipfile.ZipFile(io.BytesIO(document)) as package:
+            if MANIFEST in package.namelist() and b"encryption-data" in package.read(MANIFEST):
+                raise GuestFailure(contract.ENCRYPTED)
             for name in package.namelist():
                 if name.endswith((".xml", ".rels")):
                     _parse(package, name)

@@ -17,7 +17,7 @@ import pymupdf
 import pytest
 
 from sandbox import contract
-from sandbox.client import Flattened, Limits, SandboxSettings
+from sandbox.client import Flattened, Limits, SandboxSettings, unless_disguised
 from sandbox.host.service import LocalSandbox
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(1200)]
@@ -28,6 +28,7 @@ WINDOW = 32  # bytes of the original that must not be in the flattened file
 
 # Where this project does better, or other, than the word asks, and why
 OTHERWISE = {
+    "pdf/pdfjs__secHandler.pdf": "its user password is empty: every reader opens it, and so does MuPDF",
     "hostile/own-pdf-flate-bomb-1gb.pdf": "a gigabyte of blanks is read in a stream and drawn: nothing had to stop",
     "hostile/pycirclean__Example.svg": "an SVG is a document here, and comes back flattened",
     "images/librsvg__bug515-pattern-billion-laughs.svg": "MuPDF draws no patterns, so nothing laughs",
@@ -50,7 +51,8 @@ def results(tmp_path_factory: pytest.TempPathFactory):
     sandbox = LocalSandbox.open(replace(SandboxSettings(), limits=LIMITS))
 
     def flatten(name: str):
-        return sandbox.flatten_now((CORPUS / name).read_bytes(), directory / f"{name.replace('/', '-')}.pdf")
+        result = sandbox.flatten_now((CORPUS / name).read_bytes(), directory / f"{name.replace('/', '-')}.pdf")
+        return unless_disguised(result, name)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         yield dict(zip(documents(), pool.map(flatten, documents()), strict=True))
