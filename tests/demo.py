@@ -126,12 +126,14 @@ class Gateway:
         return events
 
     def stop(self) -> None:
-        """By SIGTERM, on which it finishes and cleans up; by SIGKILL where it does not."""
-        self._process.terminate()
+        """By SIGTERM, on which it finishes and cleans up; by SIGKILL where it does not, or where nobody waits for it."""
         try:
+            self._process.terminate()
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            pass
+        finally:
+            self._process.kill()  # nothing happens to what has ended
             self._process.wait()
 
 
@@ -146,11 +148,14 @@ def gateway() -> Iterator[Gateway]:
 
 
 def send(sent: bytes) -> None:
+    client = smtplib.SMTP(timeout=SEND_SECONDS)
     try:
-        with smtplib.SMTP(HOST, LISTEN, timeout=SEND_SECONDS) as client:
-            client.sendmail("sender@example.org", ["recipient@example.net"], sent)
+        client.connect(HOST, LISTEN)
+        client.sendmail("sender@example.org", ["recipient@example.net"], sent)
     except (smtplib.SMTPException, OSError) as error:
         raise DemoError(f"the gateway did not take the message: {error}") from None
+    finally:
+        client.close()  # no QUIT: it would wait for the reply of a message that nobody waits for any more
 
 
 def through_gateway(console: Console, sent: bytes) -> tuple[bytes, list[float]]:
@@ -177,16 +182,16 @@ def payload(part: EmailMessage) -> bytes:
     return part.get_payload(decode=True) or b""
 
 
-def told(part: EmailMessage) -> tuple[str, str, str]:
-    """Type, file name and size, for the table."""
-    kind = part.get_content_type().replace(OFFICE, "...")
-    return kind, part.get_filename() or "(text)", f"{len(payload(part)):,}"
+def told(part: EmailMessage) -> tuple[str, str]:
+    """File name with type, and size, for the table."""
+    kind = part.get_content_type().replace(f"application/{OFFICE}", "...")
+    return f"{part.get_filename() or '(text)'}\n{kind}", f"{len(payload(part)):,}"
 
 
 def show(console: Console, before: list[EmailMessage], after: list[EmailMessage], seconds: list[float]) -> None:
-    table = Table(title="What went in, and what was delivered")
-    for heading in ("part", "type in", "file in", "bytes in", "type delivered", "file delivered", "bytes", "seconds"):
-        table.add_column(heading, justify="right" if heading.startswith(("bytes", "seconds")) else "left")
+    table = Table(title="What went in, and what was delivered", show_lines=True)
+    for heading in ("part", "went in", "bytes", "was delivered", "bytes", "seconds"):
+        table.add_column(heading, justify="right" if heading in ("bytes", "seconds") else "left")
     for number, (one, other, took) in enumerate(zip(before, after, seconds, strict=True), 1):
         cells = (str(number), *told(one), *told(other), f"{took:.1f}" if took else "kept")
         table.add_row(*(Text(cell, overflow="fold") for cell in cells))
