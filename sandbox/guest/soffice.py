@@ -13,6 +13,7 @@ from sandbox import contract
 from sandbox.guest.failure import GuestFailure
 from sandbox.guest.office import PROFILE, PROGRAM, lay_out_profile
 
+EXTENSIONS = Path("/usr/lib/lazaretto/extensions")
 RESTART = 81  # LibreOffice's exit code for "my profile is ready, start me again"
 
 
@@ -22,7 +23,8 @@ def soffice_to_pdf(document: bytes, extension: str) -> bytes:
     source = Path(f"/tmp/document.{extension}")
     source.write_bytes(document)
     command = [f"{PROGRAM}/soffice.bin", "--headless", "--norestore", "--nologo"]
-    command += [f"-env:UserInstallation={PROFILE.as_uri()}", "--convert-to", "pdf", "--outdir", "/tmp", str(source)]
+    command += [f"-env:UserInstallation={PROFILE.as_uri()}", f"-env:BUNDLED_EXTENSIONS={EXTENSIONS.as_uri()}"]
+    command += ["--convert-to", "pdf", "--outdir", "/tmp", str(source)]
     while subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode == RESTART:
         pass  # the deadline outside bounds a LibreOffice that never has enough
     target = source.with_suffix(".pdf")

@@ -48,6 +48,9 @@ def encode(rgb: bytearray, width: int, height: int) -> Encoded:
         codes, used = _palette(_nearest(pixels))
         if len(used) <= PALETTE:
             return _indexed(codes, used, height, width)
+        # smooth edges between many colours: a drawing still, and smaller than a JPEG without its marks
+        levels = _nearest(pixels).reshape(height, 3 * width)
+        return Encoded(_deflated(_nibbles(levels)), "FlateDecode", "/ColorSpace/DeviceRGB/BitsPerComponent 4")
     return _jpeg(rgb, width, height, pymupdf.csRGB)
 
 

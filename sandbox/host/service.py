@@ -7,6 +7,7 @@ documents at once, the rest wait their turn; state is a directory of this proces
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import secrets
@@ -39,6 +40,8 @@ class LocalSandbox:
         self.plan = plan
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="sandbox")
+        # whoever opens a sandbox is a command or a daemon, which holds it until it ends
+        atexit.register(self.close)
 
     @classmethod
     def open(cls, settings: SandboxSettings) -> LocalSandbox:
@@ -60,7 +63,8 @@ class LocalSandbox:
         return flatten_with(self.runtime, self.plan, untrusted_document, output, want, settings=self._settings)
 
     def close(self) -> None:
-        """Wait for what is under way and remove this process's state."""
+        """Wait for what is under way and remove this process's state; safe to call twice."""
+        atexit.unregister(self.close)
         self._threads.shutdown()
         shutil.rmtree(self.plan.state, ignore_errors=True)
 

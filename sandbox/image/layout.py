@@ -55,3 +55,7 @@ def lay_out_inner(root: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(cache.SANDBOX / path, target)
     shutil.copyfile(cache.PROFILE, root / "usr/lib/lazaretto" / cache.PROFILE.name)
+    # out of LibreOffice's sight: with a Java extension among its own, each start with a new profile starts Java first,
+    # some three seconds for every document. guest/soffice.py points to it where it is wanted
+    extensions = root / "usr/lib/lazaretto/extensions"
+    (root / "usr/lib/libreoffice/share/extensions").rename(extensions)
