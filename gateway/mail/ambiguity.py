@@ -53,9 +53,10 @@ MEANING = {
     NUL_BYTE: "a NUL byte, at which some parsers stop",
     HEADER_JUNK: "a line in a header that is no field: the header's end for some, skipped by others",
     HEADER_NAME: "a field name with white space, control or 8-bit bytes in it or around it",
-    HEADER_FOLDING: "folding in a place that some parsers do not unfold, or a folded line of white space only",
+    HEADER_FOLDING: "folding in a place that some parsers do not unfold, a folded line of white space only, or a MIME"
+    " field behind what only some take for a line end",
     HEADER_BYTES: "control bytes, or 8-bit bytes that are not UTF-8 or stand in a MIME field",
-    HEADER_SEPARATOR: "header and body not parted by an empty line",
+    HEADER_SEPARATOR: "header and body not parted by an empty line, or an empty line before the header",
     DUPLICATE_HEADER: "a MIME field given more than once",
     MIME_VERSION: "a MIME-Version other than 1.0",
     CONTENT_TYPE: "a Content-Type that is not type/subtype with well-formed parameters, or holds comments",
@@ -64,9 +65,10 @@ MEANING = {
     CONTENT_DISPOSITION: "a Content-Disposition other than inline or attachment with well-formed parameters",
     FILENAME_CONFLICT: "several file names for one part",
     BOUNDARY_MISSING: "a multipart without a boundary",
-    BOUNDARY_SYNTAX: "a boundary that is overlong, encoded, escaped, or with a comma or what RFC 2046 does not allow",
+    BOUNDARY_SYNTAX: "a boundary that is overlong, encoded, escaped, holds a comma or what RFC 2046 does not allow, or"
+    " is given for what is no multipart",
     BOUNDARY_PREFIX: "a boundary that equals or begins with that of an enclosing multipart, or the other way round",
-    DELIMITER: "a line like a delimiter, but with other dashes, case, leading or trailing bytes",
+    DELIMITER: "a line like a delimiter, but with other dashes, case, leading or trailing bytes, or inside a line",
     NO_PARTS: "a multipart in which no delimiter is found",
     NOT_CLOSED: "a multipart without its closing delimiter",
     PREAMBLE: "more than a plain remark before the first delimiter",
@@ -90,7 +92,7 @@ _REMARK_BYTES = 1024  # the longest preambles in use are a few lines of advice f
 # what makes a preamble or epilogue more than a remark: something that a tolerant reader could take for content
 _CONTENT_LIKE = re.compile(
     rb"(?im)^[ \t]*-+[^\s-]|^[ \t]*(?:content-|mime-)[a-z-]+[ \t]*:|^[ \t]*begin(?:-base64)?[ \t]+[0-7]"
-    rb"|^=ybegin|binhex|data:|[^\s]{41}|[^\t\r\n -~]"
+    rb"|^=ybegin|binhex|data:|(?<!\S)(?!<?https?://|(\S)\1{40})\S{41}|[^\t\r\n -~]"
 )
 
 

@@ -23,6 +23,8 @@ _ONCE = frozenset({"from", "sender", "reply-to", "date", "message-id", "in-reply
 _NAME = re.compile(rb"[!-9;-~]{1,76}")
 _LINE_ENDS = re.compile(rb"\r\n|\r|\n")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+")
+_UNICODE_LINE_ENDS = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
+_FIELD_INSIDE = re.compile(rb"(?i)(content-[a-z-]{1,30}|mime-version)[ \t]*:")
 _EIGHT_BIT = re.compile(rb"[\x80-\xff]{1,20}")
 _LONG = 998  # RFC 5322 section 2.1.1
 _PIECE = 900
@@ -93,6 +95,7 @@ def _value(untrusted_value: bytes) -> bytes:
         value.decode()
     except UnicodeDecodeError:  # RFC 6532 allows UTF-8 and nothing else
         value = _EIGHT_BIT.sub(_word, value)[:_VALUE_BYTES]
+    value = _UNICODE_LINE_ENDS.sub(b" ", value)
     lines = [_CONTROL.sub(b"", line).rstrip() for line in _LINE_ENDS.split(value)]
     first, *folded = lines
     pieces = [_first(first)] + [b" " + line.strip() for line in folded if line.strip()]
@@ -112,5 +115,6 @@ def _short(line: bytes) -> list[bytes]:
     """Lines that fit on the wire; cut without regard for words, as no sender of real mail comes here."""
     if len(line) <= _PIECE:
         return [line]
+    line = _FIELD_INSIDE.sub(rb"\1", line)  # a cut before it would make it look like a field
     cut = [line[at : at + _PIECE] for at in range(0, len(line), _PIECE)]
     return [cut[0], *(b" " + piece.strip() for piece in cut[1:] if piece.strip())]

@@ -24,7 +24,7 @@ _PADDING = re.compile(rb"=+")
 _LINE_INSIDE = re.compile(rb"\n\r?\n[ \t\r\n]*[A-Za-z0-9+/]")
 # RFC 2045 section 6.7: an escape is two upper-case digits; a soft line break has nothing behind it
 _QP_ODD = re.compile(rb"=(?![0-9A-F]{2}|\r\n|\Z)")
-UU_BEGIN = re.compile(rb"(?im)^begin(-base64)?[ \t]+([0-7]{3,6})[ \t]+([^\r\n]*)")
+UU_BEGIN = re.compile(rb"(?im)^begin(-base64)?[ \t]*([0-9]{1,20})[ \t]*([^\r\n]*)")
 
 
 def decode(untrusted_body: bytes, encoding: str) -> tuple[bytes, frozenset[str]]:

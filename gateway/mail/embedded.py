@@ -7,6 +7,8 @@ A block says where it stands in the decoded text and what it decodes to. `plan` 
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
@@ -17,21 +19,22 @@ from gateway.mail.filename import to_text
 _FOUND = 1000  # after so many data: URIs no more is looked for, and the rest is taken out in one piece
 BLOCKS = 100  # of one text; what lies behind the last one is taken out in one piece
 _LINE = re.compile(rb"[^\r\n]+")
+_UU_FULL = re.compile(rb"(?m)^[ -`]{40,90}(?=\r|$)")
 _YENC_BEGIN = re.compile(rb"(?im)^=ybegin [^\r\n]*")
 _YENC_END = re.compile(rb"(?im)^=yend[^\r\n]*")
 _YENC_CONTROL = re.compile(rb"(?im)^=y(?:part|end|begin)[^\r\n]*")
 _YENC_NAME = re.compile(rb"name=([^\r\n]{1,256})")
 _BINHEX = re.compile(rb"(?im)^[^\r\n]{0,80}must be converted with BinHex[^\r\n]*(?:[\r\n]+:[^:]*:?)?")
 _DATA_URI = re.compile(
-    rb"(?i)([=\"'(][ \t\r\n]*)?data:[ \t\r\n]*([a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127})?"
-    rb"((?:[ \t\r\n]*;[ \t\r\n]*[a-z0-9._-]{1,60}(?:=[^;,\"'<>()\r\n]{0,200})?){0,8})[ \t\r\n]*,"
+    rb"(?i)([=\"'(][ \t\r\n]*+)?data:[ \t\r\n]*+([a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127})?"
+    rb"((?:[ \t\r\n]*+;[ \t\r\n]*+[a-z0-9._-]{1,60}(?:=[^;,\"'<>()\r\n]{0,200})?){0,8}+)[ \t\r\n]*+,"
 )
 _CLOSING = {b'"': b'"', b"'": b"'", b"(": b")"}
 _URI_BASE64 = re.compile(rb"[A-Za-z0-9+/=%\s_-]*")
 _URI_BARE = re.compile(rb"[^\s\"'<>)]*")
 _ICS_BINARY = re.compile(
     rb"(?im)^[a-z0-9-]+(?:;(?:[^:\"\r\n]|\"[^\"\r\n]*\"|\r?\n[ \t])*)?"
-    rb";(?:\r?\n[ \t])?(?:encoding=(?:base64|b)|value=binary)(?:[^:\"\r\n]|\"[^\"\r\n]*\"|\r?\n[ \t])*:"
+    rb";(?:\r?\n[ \t])?(?:encoding=\"?(?:base64|b)\"?|value=\"?binary\"?)(?:[^:\"\r\n]|\"[^\"\r\n]*\"|\r?\n[ \t])*:"
     rb"((?:[^\r\n]|\r?\n[ \t])*)(?:\r?\n)?"
 )
 _ICS_NAME = re.compile(rb"(?i)(?:filename|x-label)=\"?([^\";:\r\n]{1,200})")
@@ -50,7 +53,6 @@ _PARAGRAPH = re.compile(rb"[^\r\n]*(?:(?:\r\n|\n|\r)(?!--)[^\r\n]+)*")
 _MIME_LINES = re.compile(
     rb"(?im)^[^A-Za-z\r\n]{0,20}content-(?:type|transfer-encoding|disposition)[^A-Za-z\r\n]{0,20}:"
 )
-_B64_LINES = 4  # lines from which on a run that decodes to no text counts as a file; tokens in links have one
 _B64_SUSPICIOUS = 60  # bytes from which on any run counts as one in a message that parsers read differently
 _LOOK_BACK = 600  # bytes before a run in which an armor line or a MIME field is looked for
 
@@ -106,8 +108,14 @@ def _apart(found: list[Block], length: int) -> list[Block]:
 def _uu(text: bytes) -> list[Block]:
     found = []
     position = 0
-    while begin := decode.UU_BEGIN.search(text, position):
-        end = _uu_end(text, begin)
+    begins = list(decode.UU_BEGIN.finditer(text))
+    full = [m.start() for m in _UU_FULL.finditer(text) if decode.looks_uu(m[0])] if begins else []
+    for begin, following in itertools.zip_longest(begins, begins[1:]):
+        if begin.start() < position:
+            continue
+        stop = following.start() if following else len(text)
+        place = bisect.bisect_left(full, begin.end())
+        end = _uu_end(text, begin, full[place] if place < len(full) and full[place] < stop else -1)
         position = max(end, begin.end())
         if end > begin.end():
             found.append(
@@ -122,10 +130,15 @@ def _uu(text: bytes) -> list[Block]:
     return found
 
 
-def _uu_end(text: bytes, begin: re.Match[bytes]) -> int:
-    """Where the block ends: behind its end line, or its last good line; the begin line's own end where none is good."""
+def _uu_end(text: bytes, begin: re.Match[bytes], full: int) -> int:
+    """Where the block ends: behind its end line, or its last good line; the begin line's own end where none is good.
+
+    `full` is where its first full line stands, -1 without one: all that is odd before it is skipped, as decoders do.
+    """
     good, odd = begin.end(), 0
     for line in _LINE.finditer(text, begin.end()):
+        if line.start() < full and good == begin.end():
+            odd = 0
         after = line.end()
         word = line[0].strip()
         if word in (b"end", b"===="):
@@ -228,18 +241,18 @@ def _b64_block(text: bytes, run: re.Match[bytes]) -> Block:
 
 
 def _is_file(text: bytes, run: re.Match[bytes], *, suspicious: bool) -> bool:
-    """True for a run with a binary inside or behind a MIME field, and in a suspicious text for any long one."""
+    """True for a run that is a file by its first bytes or behind a MIME field; where suspicious, for any long one."""
     if run.end() - run.start() < _B64_LINE:
         return False
-    data = decode.decode_base64(run[0][:8192])
-    if content.has_magic(data) or _CTE_BEFORE.search(text, max(0, run.start() - _LOOK_BACK), run.start()):
-        return True
-    lines = run[0].count(b"\n") + run[0].count(b"\r") // 2 + 1
-    is_binary = lines >= _B64_LINES and content.is_binary(data[:4096])
-    free = run.start() == 0 or text[run.start() - 1] in _B64_FREE
-    is_odd = suspicious and free and run.end() - run.start() >= _B64_SUSPICIOUS
     before = text[max(0, run.start() - _LOOK_BACK) : run.start()]
-    return (is_binary or is_odd) and not _HEX.fullmatch(run[0]) and not _ARMOR_BEFORE.search(before)
+    if _CTE_BEFORE.search(before):
+        return True
+    free = run.start() == 0 or text[run.start() - 1] in _B64_FREE
+    data = decode.decode_base64(run[0][:8192])
+    if content.has_magic(data):
+        return free or not content.has_short_magic(data)
+    is_odd = suspicious and free and run.end() - run.start() >= _B64_SUSPICIOUS
+    return is_odd and not _HEX.fullmatch(run[0]) and not _ARMOR_BEFORE.search(before)
 
 
 def _mime(text: bytes) -> list[Block]:

@@ -97,6 +97,8 @@ def read_fields(headers: list[Header], bounds: Bounds, default: str = TEXT) -> F
     found.types = list(dict.fromkeys(found.types)) or [default]
     found.encodings = list(dict.fromkeys(found.encodings)) or [decode.IDENTITY]
     if not found.is_multipart:
+        if found.boundaries:
+            found.notes.add(ambiguity.BOUNDARY_SYNTAX)  # some part what has a boundary, whatever its type
         found.boundaries = []
     elif not found.boundaries:
         found.notes.add(ambiguity.BOUNDARY_MISSING)

@@ -123,14 +123,16 @@ class Fragments:
         if kind == "ics":
             return b""
         mark = f"[A file was taken out of this text: {step.name.encode('ascii', 'replace').decode()}]"
-        return (html.escape(mark) if part.content_type == "text/html" else mark).encode() + b"\r\n"
+        return (mark if part.content_type == "text/plain" else html.escape(mark)).encode() + b"\r\n"
 
 
 def _as_lines(part: Part) -> Entity:
-    """A report: lines of printable ASCII as they are (RFC 3464 section 2.1 allows no encoding)."""
+    """A report: its lines as they are (RFC 3464 section 2.1 allows no encoding)."""
     lines = part_content(part).replace(b"\0", b"").splitlines()
     media_type = part.content_type
-    return Entity((content_field("Content-Type", media_type, []),), b"\r\n".join([*lines, b""]))
+    body = b"\r\n".join([*lines, b""])
+    encoding = [] if body.isascii() else [b"Content-Transfer-Encoding: 8bit"]  # RFC 6533 section 3
+    return Entity((content_field("Content-Type", media_type, []), *encoding), body)
 
 
 def _sealed(part: Part) -> Entity:

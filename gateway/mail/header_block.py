@@ -23,12 +23,22 @@ _STRICT = re.compile(rb"[!-9;-~]+:")  # RFC 5322 section 2.2
 _NAME_BYTES = 200  # the longest field names in use have some 60
 _MIME_NAME = re.compile(r"content-|mime-version$")
 _MIME_LINE = re.compile(rb"(?i)[\r\n][\x00-\x20\x7f-\xff]{0,8}(?:content-[a-z-]+|mime-version)[\x00-\x20]{0,8}:")
+# behind an empty line: the header that those find who skip empty lines
+_MIME_AHEAD = re.compile(
+    rb"(?i)[\x00-\x20]{0,200}(?:(?:[!-9;-~]{1,200}:|[ \t])[^\r\n]{0,998}[\r\n]+){0,30}"
+    rb"(?:content-[a-z-]+|mime-version)[ \t]*:"
+)
 _BLANK = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 # a folded line that those who strip lines first take for a field; in DKIM's h= lists no value follows the name
 _FOLDED_MIME = re.compile(
-    rb"(?i)[ \t]+(?:content-type[ \t]*:[^:/]{0,80}/|content-transfer-encoding[ \t]*:[ \t]*(?:base|quoted|x-|uu|7|8|bin)"
+    rb"(?i)[ \t]+(?:content-type[ \t]*:[^:;/]{0,80}/"
+    rb"|content-transfer-encoding[ \t]*:[ \t]*(?:base|quoted|x-|uu|7|8|bin)"
     rb"|content-disposition[ \t]*:[ \t]*(?:attach|inline))"
 )
+_MIME_INSIDE = rb"(?:content-(?:type|transfer-encoding|disposition)|mime-version)[ \t]*:[^:;/]"
+_MIME_BEHIND = re.compile(rb"(?i)" + _MIME_INSIDE)
+_MIME_BROKEN = re.compile(rb"(?i)(?:\xc2\x85|\xe2\x80[\xa8\xa9])[ \t]*" + _MIME_INSIDE)  # behind NEL, LS, PS
+_CUT = 900  # lines of over 998 bytes (RFC 5322 section 2.1.1) are cut by some, and the rest is a line of its own
 _KNOWN = re.compile(r"(content-(?:type|transfer-encoding|disposition|id)|mime-version)(?![a-z0-9-])")
 _NAME_JUNK = re.compile(rb"[\x00-\x20\x7f-\xff]+")
 _CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -65,8 +75,7 @@ def read_block(
         text = line[1] if line else b""
         after = line.end() if line else stop
         if not text:
-            block.end, block.body = position, after
-            return block
+            return _at_empty_line(block, raw, position, after)
         if text[0] in b"-\0\t\v\f " and is_delimiter(position):
             return _ended(block, position, separated=False)
         if _is_field(text):
@@ -88,6 +97,14 @@ def read_block(
     block.limit = ambiguity.HEADER_TOO_LARGE
     block.notes.add(ambiguity.HEADER_TOO_LARGE)
     return _ended(block, position, separated=True)
+
+
+def _at_empty_line(block: Block, raw: bytes, position: int, after: int) -> Block:
+    """End the header as RFC 5322 section 2.1 has it; who skips empty lines before a header may find one behind it."""
+    block.end, block.body = position, after
+    if not block.headers and _MIME_AHEAD.match(raw, after):
+        block.notes.add(ambiguity.HEADER_SEPARATOR)
+    return block
 
 
 def _ended(block: Block, position: int, *, separated: bool) -> Block:
@@ -148,6 +165,8 @@ def _fold(block: Block, text: bytes, after: int, bounds: Bounds) -> None:
 
 
 def _note_bytes(block: Block, text: bytes) -> None:
+    if _MIME_BEHIND.search(text, _CUT) or _MIME_BROKEN.search(text):
+        block.notes.add(ambiguity.HEADER_FOLDING)
     if _CONTROL.search(text):
         block.notes.add(ambiguity.HEADER_BYTES)
     if not text.isascii():

@@ -24,6 +24,7 @@ _LINE_LOOK = 2048  # bytes of a line that are compared with boundaries
 _HEADER_AHEAD = re.compile(rb"(?i)(?:\r\n|\n|\r)[\x00-\x20]*(?:content-|mime-|\Z)")
 _GUESS = re.compile(rb"(?:\A|[\r\n])--([^\r\n]{1,70})")
 _TWO_DASHES = b"--"
+_LF = 0x0A
 
 
 @dataclass(slots=True)
@@ -133,6 +134,8 @@ class _Parser:
         if start and ambiguity.HEADER_SEPARATOR in block.notes:
             self.cut = True
         fields = read_fields(block.headers, self.bounds, default)
+        if default != TEXT and not block.headers:  # RFC 2046 section 5.1.5: the message of a digest follows
+            block.notes.discard(ambiguity.HEADER_SEPARATOR)
         self.notes |= block.notes | fields.notes
         self.position = block.body
         kind = _kind(fields)
@@ -276,12 +279,26 @@ class _Parser:
             for node in frame.open:
                 node.end = end
             frame.node.end = end
+            self._look_inside(frame)
             if not frame.started:
                 continue
             if not frame.closed:
                 self.notes.add(ambiguity.NOT_CLOSED)
             elif not ambiguity.is_remark(self.raw[frame.last : end]):
                 self.notes.add(ambiguity.EPILOGUE)
+
+    def _look_inside(self, frame: _Frame) -> None:
+        """Note delimiters inside a line, which begin one for who cuts long lines, and such as lack their dashes."""
+        if self.notes:
+            return  # it will be written anew anyhow
+        start, end = frame.node.block.body, frame.node.end
+        for boundary in frame.boundaries:
+            mark = _TWO_DASHES + boundary
+            at = self.raw.find(mark, start, end)
+            while at >= 0 and self.raw[at - 1] == _LF:
+                at = self.raw.find(mark, at + len(mark), end)
+            if at >= 0 or self.raw.find(b"\n" + boundary + b"\r", start, end) >= 0:
+                self.notes.add(ambiguity.DELIMITER)
 
     # freezing
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from gateway.mail import ambiguity, content, decode, embedded, sealed
-from gateway.mail.filename import safe_filename
+from gateway.mail.filename import candidates, safe_filename
 from gateway.mail.tree import Kind, Message, Part
 from sandbox.client import Want
 
@@ -38,11 +38,13 @@ SIGNATURE_VOID = "signature_void"
 HIDDEN_PART = "hidden_part"
 AMBIGUOUS = "ambiguous"
 NOT_EXAMINED = "not_examined"
+MESSAGE_TOO_LARGE = "message_too_large"  # flattened, but the message would have grown past Policy.most_bytes
 OUR_REASONS = frozenset(
     {
         DISPLAYED_TEXT, REPORT, CALENDAR, ENCRYPTED_MAIL, SIGNATURE, ATTACHMENT, INLINE_IMAGE, HIDDEN_IN_TEXT, MESSAGE,
         MESSAGE_RENAMED,
         FRAGMENT, OPAQUE_SIGNED, SIGNATURE_VOID, HIDDEN_PART, AMBIGUOUS, NOT_EXAMINED,
+        MESSAGE_TOO_LARGE,
         ambiguity.TOO_DEEP, ambiguity.TOO_MANY_PARTS, ambiguity.HEADER_TOO_LARGE,
     }
 )  # fmt: skip
@@ -54,9 +56,14 @@ _REPORTS = frozenset(
         "message/disposition-notification",
         "message/feedback-report",
         "message/tracking-status",
+        "message/global-delivery-status",
+        "message/global-disposition-notification",
+        "message/global-headers",
         "text/rfc822-headers",
     }
 )
+_HTML = frozenset({"text/html", "text/x-amp-html", "text/watch-html"})  # the last two: other displays, other scripts
+_TEXTS = frozenset({"text/plain", "text/calendar", *_HTML})
 _CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _CMS_SIGNATURE = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
 _REPORT_BYTES = 262_144  # a delivery status has some hundred bytes a recipient
@@ -172,7 +179,7 @@ class _Planner:
         """The Content-IDs that any HTML of the message shows (RFC 2392)."""
         found: set[str] = set()
         for part in self.root.walk():
-            if part.kind is Kind.LEAF and "text/html" in part.types:
+            if part.kind is Kind.LEAF and _HTML & set(part.types):
                 found.update(unquote(cid.decode("latin-1")) for cid in _CID.findall(part_content(part)))
         return frozenset(found)
 
@@ -256,13 +263,14 @@ class _Planner:
     @staticmethod
     def _says_text(part: Part) -> bool:
         """Text by its header, in an encoding that is known, and not called a file."""
-        if part.types not in (("text/plain",), ("text/html",), ("text/calendar",)):
+        if len(part.types) > 1 or part.content_type not in _TEXTS:
             return False
         named = bool(part.untrusted_filename) or part.disposition not in ("", "inline")
         if named and part.content_type == "text/calendar":
             named = not safe_filename(part.untrusted_filename, "x.ics").lower().endswith(_CALENDAR_NAMES)
         known = len(part.encodings) == 1 and part.encoding not in (decode.UNKNOWN, decode.UUENCODE)
-        return not named and known and content.is_ascii_charset(part.params.get("charset", ""))
+        charsets = candidates(list(part.params.items()), "charset")
+        return not named and known and all(content.is_ascii_charset(charset) for charset in charsets)
 
     def _is_text(self, part: Part) -> bool:
         """Text by its bytes."""
@@ -312,8 +320,8 @@ class _Planner:
 
 
 def _message_reason(part: Part) -> str:
-    """A message that is called x.hta would be opened as what its name says: then it gets a name of ours."""
-    named = bool(part.untrusted_filename) and not part.untrusted_filename.lower().endswith(".eml")
+    """A message called x.hta would be opened as that: it gets a name of ours. Without a dot nothing opens it."""
+    named = "." in part.untrusted_filename and not part.untrusted_filename.lower().endswith(".eml")
     return MESSAGE_RENAMED if named else MESSAGE
 
 

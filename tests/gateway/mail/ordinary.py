@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.gateway.mail.letters import ENCODED
+import base64
+import hashlib
+
+from tests.gateway.mail.letters import ENCODED, mixed
 
 HEAD = (
     b"Received: from mx.example.org (mx.example.org [192.0.2.1])\r\n\tby in.example.net (Postfix) with ESMTPS id 4F\r\n"
@@ -100,3 +103,49 @@ ORDINARY: dict[str, bytes] = {
     b"Comment: hi there\r\n\r\n" + FILE + b"\r\n-----END PGP PUBLIC KEY BLOCK-----\r\n".replace(b"JVBE", b"mQEN"),
 }
 ORDINARY["text with a key"] = ORDINARY["text with a key"].replace(b"JVBERi0x", b"mQENBFAx")
+RANDOM = b"\r\n".join(base64.b64encode(hashlib.sha512(b"%d" % n).digest()[:48]) for n in range(12)) + b"\r\n"
+PLAIN = HEAD + b"Content-Type: text/plain; charset=utf-8\r\n\r\n"
+ORDINARY |= {
+    "dkim with a content-type before a slash": PLAIN.replace(b"bh=abc=", b"bh=a/bc="),
+    "quoted key": PLAIN
+    + b"> -----BEGIN PGP PUBLIC KEY BLOCK-----\r\n> \r\n> "
+    + RANDOM.replace(b"\n", b"\n> ")
+    + b"-\r\n",
+    "signed text": PLAIN
+    + b"-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA256\r\n\r\nHi\r\n- -- \r\nA\r\n-----BEGIN PGP SIGNATURE-----\r\n\r\n"
+    + RANDOM
+    + b"=abcd\r\n-----END PGP SIGNATURE-----\r\n",
+    "ssh key on many lines": PLAIN + b"ssh-rsa AAAAB3NzaC1yc2E" + RANDOM,
+    "dkim key on many lines": PLAIN + b"v=DKIM1; k=rsa; p=" + RANDOM,
+    "tokens": PLAIN
+    + b"https://x.example/?t=TVqQ"
+    + RANDOM.replace(b"\r\n", b"")
+    + b"\r\neyJhbGciOiJIUzI1NiJ9.eyJhbGciOiJIUzI1NiJ9eyJhbGciOi.x\r\n",
+    "binary patch": PLAIN
+    + b"GIT binary patch\r\nliteral 300\r\n"
+    + b"z"
+    + base64.b85encode(RANDOM[:52])
+    + b"\r\n-- \r\n2.30\r\n",
+    "dots and From": PLAIN + b"..\r\n.x\r\nFrom me\r\n.\r\n",
+    "other displays of html": mixed(
+        b"Content-Type: text/plain\r\n\r\nHi\r\n",
+        b"Content-Type: text/watch-html\r\n\r\n<b>Hi</b>\r\n",
+        b"Content-Type: text/x-amp-html\r\n\r\n<html amp4email>Hi</html>\r\n",
+        b"Content-Type: text/html\r\n\r\n<p>Hi</p>\r\n",
+        subtype=b"alternative",
+        top=HEAD,
+    ),
+    "report in utf-8": mixed(
+        b"Content-Type: text/plain\r\n\r\nBack\r\n",
+        "Content-Type: message/global-delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\nFinal-Recipient: utf-8; ü@x\r\n".encode(),
+        b"Content-Type: message/global-headers\r\n\r\nSubject: x\r\n",
+        subtype=b"report; report-type=global-delivery-status",
+        top=HEAD,
+    ),
+    "message called by its subject": mixed(
+        b'Content-Type: message/rfc822; name="Re: hello"\r\nContent-Disposition: inline; filename="Re: hello"\r\n\r\nSubject: x\r\n\r\nHi\r\n',
+        top=HEAD,
+    ),
+    "list footer behind the end": mixed(b"Content-Type: text/plain\r\n\r\nHi\r\n", top=HEAD)
+    + b"_______________________________________________\r\nhttps://lists.example.org/mailman/listinfo/some-list-of-ours\r\n",
+}

@@ -44,6 +44,11 @@ def bent(old: bytes, new: bytes, whole: bytes | None = None) -> bytes:
 
 QP_SECRET = quopri.encodestring(SECRET, quotetabs=True).replace(b"\n", b"\r\n")
 INNER = TOP + b"Content-Type: application/pdf\r\n" + B64 + b"\r\n" + ENCODED
+# a file that no search of a text finds: nothing but structure says that it is there
+SCRIPT = (
+    b"Content-Type: application/octet-stream; name=x.js\r\nContent-Transfer-Encoding: quoted-printable\r\n"
+    b"Content-Disposition: attachment; filename=x.js\r\n\r\n"
+) + b"=\r\n".join(b"".join(b"=%02X" % byte for byte in SECRET[at : at + 24]) for at in range(0, len(SECRET), 24)) + b"\r\n"  # fmt: skip
 PDF_HEAD = b"--outer\r\nContent-Type: application/pdf"
 
 TRICKS: dict[str, tuple[bytes, str]] = {
@@ -269,4 +274,20 @@ TRICKS: dict[str, tuple[bytes, str]] = {
     "nul instead of the blank line": (bent(b'"outer"\r\n\r\n', b'"outer"\r\n\0\r\n'), "nul_byte"),
     "two dashes missing in the header": (bent(b'boundary="outer"', b'boundary="--outer"'), "delimiter"),
     "vertical tab in the delimiter": (bent(PDF_HEAD, PDF_HEAD.replace(b"outer\r\n", b"outer\x0b\r\n")), "delimiter"),
+    # what only some take for the end of a line, or for a header
+    "empty line before the header": (b"\r\n" + mixed(TEXT, SCRIPT), "header_separator"),
+    "empty line before a part's header": (mixed(TEXT, b"\r\n" + SCRIPT), "header_separator"),
+    "delimiter where a long line is cut": (mixed(TEXT + b"a" * 998 + b"--outer\r\n" + SCRIPT), "delimiter"),
+    "delimiter behind a form feed": (mixed(TEXT + b"a\x0c--outer\r\n" + SCRIPT), "delimiter"),
+    "delimiter without dashes": (mixed(TEXT + b"outer\r\n" + SCRIPT), "delimiter"),
+    "field where a long line is cut": (with_type(b"X: " + b"a" * 995 + b'Content-Type: multipart/mixed; boundary="outer"', TEXT, SCRIPT), "header_folding"),
+    "field behind a line separator": (with_type(b'X: y\xe2\x80\xa8Content-Type: multipart/mixed; boundary="outer"', TEXT, SCRIPT), "header_folding"),
+    "boundary of a text": (with_type(b'Content-Type: text/plain; boundary="outer"', TEXT, SCRIPT), "boundary_syntax"),
+    "junk before the lines of uuencode": (text(b"begin 644 x.pdf\r\n" + b"lower case\r\n" * 8 + UU.partition(b"\r\n")[2]), ""),
+    "uuencode with a long mode": (text(b"begin 64412345678 x.pdf\r\n" + UU.partition(b"\r\n")[2]), ""),
+    "data uri with shifts of iso-2022-jp": (
+        text(b"<a href='da\x1b(Bta:x/y;base64," + b"\x1b(B".join(ENCODED.split()) + b"'>", b"text/html; charset=iso-2022-jp"), "hidden_text",
+    ),
+    "html in utf-7 by rfc 2231": (text(b"+ADw-a href=data:x/y;base64," + ONE_LINE, b"text/html; charset*=us-ascii''utf-7"), ""),
+    "amp html that is a pdf": (text(ENCODED, b"text/x-amp-html", B64), ""),
 }  # fmt: skip
