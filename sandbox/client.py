@@ -120,9 +120,14 @@ class Sandbox(Protocol):
 
 def open_sandbox(settings: SandboxSettings) -> Sandbox:
     """Choose and prove a way to start sandboxes; raises SandboxUnavailableError with what to do where there is none."""
-    from sandbox.host.service import LocalSandbox  # noqa: PLC0415 - the host side, and PyMuPDF with it, only when used
+    try:
+        from sandbox.host.service import LocalSandbox  # noqa: PLC0415 - the host side, and PyMuPDF with it, when used
 
-    return LocalSandbox.open(settings)
+        return LocalSandbox.open(settings)
+    except ImportError as error:
+        raise SandboxUnavailableError(f"{error}; run `make install`") from error
+    except OSError as error:  # no place for its state: a full disk, a directory that is somebody else's
+        raise SandboxUnavailableError(f"no place to start sandboxes from: {error}") from error
 
 
 def build_image(

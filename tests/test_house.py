@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -204,3 +206,16 @@ def test_functions_and_files_stay_small(path):
     functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
     assert all(node.end_lineno - node.lineno < 60 for node in functions)
     assert len(path.read_text().splitlines()) <= 420
+
+
+def test_what_is_imported_is_declared_and_pinned():
+    """The guest aside, which imports what the image holds."""
+    files = [path for path in SHIPPED if "guest" not in path.parts]
+    imported = {name.partition(".")[0] for path in files for name in imports(path)}
+    outside = imported - set(sys.stdlib_module_names) - {"gateway", "sandbox"}
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.match(r"[\w-]+", text)[0] for text in declared}
+    pinned = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    provides = {"pydantic_core": "pydantic"}
+    assert {provides.get(name, name) for name in outside} <= names
+    assert names <= set(pinned)
