@@ -32,11 +32,10 @@ _DATA_URI = re.compile(
 _CLOSING = {b'"': b'"', b"'": b"'", b"(": b")"}
 _URI_BASE64 = re.compile(rb"[A-Za-z0-9+/=%\s_-]*")
 _URI_BARE = re.compile(rb"[^\s\"'<>)]*")
-_ICS_BINARY = re.compile(
-    rb"(?im)^[a-z0-9-]+(?:;(?:[^:\"\r\n]|\"[^\"\r\n]*\"|\r?\n[ \t])*)?"
-    rb";(?:\r?\n[ \t])?(?:encoding=\"?(?:base64|b)\"?|value=\"?binary\"?)(?:[^:\"\r\n]|\"[^\"\r\n]*\"|\r?\n[ \t])*:"
-    rb"((?:[^\r\n]|\r?\n[ \t])*)(?:\r?\n)?"
+_ICS_PROPERTY = re.compile(
+    rb"(?im)^[a-z0-9-]++((?:[^:\"\r\n]|\"[^\"\r\n]*\"|\r?\n[ \t])*+):((?:[^\r\n]|\r?\n[ \t])*+)(?:\r?\n)?"
 )
+_ICS_BINARY = re.compile(rb"(?i);(?:encoding=\"?b(?:ase64)?|value=\"?binary)")
 _ICS_NAME = re.compile(rb"(?i)(?:filename|x-label)=\"?([^\";:\r\n]{1,200})")
 _ICS_TYPE = re.compile(rb"(?i)fmttype=\"?([a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+)")
 _HEX = re.compile(rb"[0-9a-fA-F\s]+")  # lists of checksums
@@ -210,10 +209,12 @@ def _uri_end(text: bytes, start: int, closing: bytes, missing: set[bytes], *, is
 def _calendar(text: bytes) -> list[Block]:
     """RFC 5545 section 3.2.7: values of any property that are binary."""
     found = []
-    for match in _ICS_BINARY.finditer(text):
-        head = re.sub(rb"\r?\n[ \t]", b"", text[match.start() : match.start(1)])
+    for match in _ICS_PROPERTY.finditer(text):
+        head = re.sub(rb"\r?\n[ \t]", b"", match[1])
+        if not _ICS_BINARY.search(head):
+            continue
         name, kind = _ICS_NAME.search(head), _ICS_TYPE.search(head)
-        data = decode.decode_base64(match[1])
+        data = decode.decode_base64(match[2])
         media_type = kind[1].decode().lower() if kind else "application/octet-stream"
         found.append(Block("ics", match.start(), match.end(), to_text(name[1]) if name else "", media_type, data))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 
 import pytest
 from hypothesis import given
@@ -35,6 +36,7 @@ ARMOR = (
         (b"<img src=\"data:image/svg+xml;utf8,<svg onload='x'>\">", "text/html", ["data"]),
         (b"<a href='data:,MZ%90'>", "text/html", ["data"]),
         (b"ATTACH;VALUE=BINARY;ENCODING=BASE64:aGFy\r\n bWxlc3M=\r\nX:y", "text/calendar", ["ics"]),
+        (b'ATTACH;X="a;b:c";ENCODING="BASE64":aGFybWxlc3M=\r\n', "text/calendar", ["ics"]),
         (b"IMAGE;ENCODING=B;FMTTYPE=image/png:aGFy\r\n", "text/calendar", ["ics"]),
         (b"ATTACH:data:text/html;base64,aGFybWxlc3M=\r\n", "text/calendar", ["data"]),
     ],
@@ -111,3 +113,15 @@ def test_blocks_of_any_text_stand_apart_and_in_order(text, media_type, suspiciou
     for block in find_blocks(text, media_type, suspicious=suspicious):
         assert position <= block.start < block.end <= len(text)
         position = block.end
+
+
+@pytest.mark.parametrize(
+    ("piece", "media_type"),
+    [(b"data:" + b" " * 200, "text/html"), (b" ", "text/html"), (b";encoding=b", "text/calendar"), (b";\r\n ", "text/calendar"),
+     (b"begin 644 x\r\nabc\r\n", "text/plain"), (b"TVqQ" * 20 + b"!\r\n", "text/plain")],
+)  # fmt: skip
+def test_the_search_takes_time_in_proportion_to_the_text(piece, media_type):
+    text = b"BEGIN:VCALENDAR\r\nA" if media_type == "text/calendar" else b"data:"
+    started = time.process_time()
+    find_blocks(text + piece * (400_000 // len(piece)), media_type, suspicious=True)
+    assert time.process_time() - started < 5
