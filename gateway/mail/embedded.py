@@ -43,7 +43,9 @@ _B64_RUN = re.compile(
     rb"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{16,}={0,2}"
     rb"(?:(?:\r\n|\n|\r)[ \t>|]{0,4}[A-Za-z0-9+/]{4,}={0,2}(?=[ \t]*(?:[\r\n\"'<,)]|\Z)))*"
 )
-_B64_FREE = b"\r\n\"'>, \t("  # what stands before base64 that is no token of a link
+_LINK = frozenset(b"%c" % byte for byte in b"=/&?%#._-")  # what stands before a token of a link
+# what stands before base64 that is no token of a link
+_B64_FREE = frozenset({b""} | {b"%c" % byte for byte in b"\r\n\"'>, \t("})
 _B64_LINE = 40  # bytes from which on a run is looked at
 _B64_GAP = 80  # bytes between two runs that are one file, broken by junk
 _ARMOR_BEFORE = re.compile(rb"-----BEGIN [A-Z0-9 ]+-----(?:[\r\n]+[A-Za-z0-9-]+: [^\r\n]*)*\s*\Z")
@@ -248,11 +250,11 @@ def _is_file(text: bytes, run: re.Match[bytes], *, suspicious: bool) -> bool:
     before = text[max(0, run.start() - _LOOK_BACK) : run.start()]
     if _CTE_BEFORE.search(before):
         return True
-    free = run.start() == 0 or text[run.start() - 1] in _B64_FREE
+    last = before[-1:]
     data = decode.decode_base64(run[0][:8192])
     if content.has_magic(data):
-        return free or not content.has_short_magic(data)
-    is_odd = suspicious and free and run.end() - run.start() >= _B64_SUSPICIOUS
+        return not (last in _LINK and content.has_short_magic(data))
+    is_odd = suspicious and last in _B64_FREE and run.end() - run.start() >= _B64_SUSPICIOUS
     return is_odd and not _HEX.fullmatch(run[0]) and not _ARMOR_BEFORE.search(before)
 
 
