@@ -37,6 +37,11 @@ class LazySandbox:
         self._not_before = 0.0
         self._lock = asyncio.Lock()
 
+    @property
+    def chosen(self) -> str:
+        """As `sandbox.client.Sandbox`; "" before it is opened."""
+        return self._sandbox.chosen if self._sandbox else ""
+
     async def flatten(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
         """As `sandbox.client.Sandbox`."""
         sandbox = await self.opened()
@@ -61,6 +66,6 @@ class LazySandbox:
             log.error("sandbox_unavailable", reason=self._reason, retry_seconds=self._pause)  # noqa: TRY400 - one line
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
             raise
-        log.info("sandbox_ready")
+        log.info("sandbox_ready", chosen=sandbox.chosen)
         self._pause = FIRST_PAUSE
         return sandbox

@@ -110,6 +110,11 @@ def unless_disguised(result: Flattened | NotFlattened, name: str) -> Flattened |
 class Sandbox(Protocol):
     """What the gateway asks of the sandbox, and what its fakes in `tests/fakes/` answer."""
 
+    @property
+    def chosen(self) -> str:
+        """How sandboxes are started, and why so, for the log."""
+        ...
+
     async def flatten(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
         """Write the flattened form of `untrusted_document` to `output`, in a sandbox of its own.
 

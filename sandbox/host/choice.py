@@ -48,19 +48,21 @@ class Chosen:
 
     runtime: OuterRuntime
     plan: Plan
+    why: str
 
 
 def choose(plan: Plan, settings: SandboxSettings) -> Chosen:
     """The first candidate that works, by memory or by trial; raises SandboxUnavailableError that names each failure."""
     known = _recall(plan, settings)
     if known:
-        return Chosen(RUNTIMES[known[0]](), replace(plan, platform=known[1]))
-    failed = []
+        return Chosen(RUNTIMES[known[0]](), replace(plan, platform=known[1]), "proved earlier since this boot")
+    failed: list[str] = []
     for runtime, platform in candidates(settings):
         trial = attempt(runtime, platform, plan, settings)
         if not trial.error:
             _remember(plan, settings, runtime, platform)
-            return Chosen(RUNTIMES[runtime](), replace(plan, platform=platform))
+            why = "; ".join(["a canary came back flattened", *failed])
+            return Chosen(RUNTIMES[runtime](), replace(plan, platform=platform), why)
         failed.append(f"{runtime} with {platform}: {trial.error}")
     raise SandboxUnavailableError("no sandbox starts on this host: " + "; ".join(failed))
 

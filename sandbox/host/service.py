@@ -35,10 +35,11 @@ STATE_PREFIX = "sandboxes-"
 class LocalSandbox:
     """Starts sandboxes from this process; see `sandbox.client.Sandbox`."""
 
-    def __init__(self, runtime: OuterRuntime, plan: Plan, settings: SandboxSettings) -> None:
+    def __init__(self, runtime: OuterRuntime, plan: Plan, settings: SandboxSettings, why: str = "") -> None:
         self.runtime = runtime
         self.plan = plan
         self._settings = settings
+        self._why = why
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="sandbox")
         # whoever opens a sandbox is a command or a daemon, which holds it until it ends
         atexit.register(self.close)
@@ -50,8 +51,13 @@ class LocalSandbox:
         if image is None:
             raise SandboxUnavailableError("the sandbox image is not built; run `lazaretto image build`")
         plan = Plan(image, settings.platform, settings.limits, state_directory())
-        chosen = choice.choose(plan, settings)
-        return cls(chosen.runtime, chosen.plan, settings)
+        found = choice.choose(plan, settings)
+        return cls(found.runtime, found.plan, settings, found.why)
+
+    @property
+    def chosen(self) -> str:
+        """The outer runtime, gVisor's platform, and why these."""
+        return f"{self.runtime.name} with gVisor {self.plan.platform}: {self._why}"
 
     async def flatten(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
         """Flatten one document; see `sandbox.client.Sandbox`. A cancelled call's sandbox ends at its deadline."""

@@ -26,6 +26,7 @@ SAFE_PNG = b"\x89PNG made by the fake sandbox\n"
 class FakeSandbox:
     script: dict[bytes, str] = field(default_factory=dict)
     size: int = 100
+    chosen: str = "fake"
     documents: list[bytes] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
