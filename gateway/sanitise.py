@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.mail.filename import flattened_name
 from gateway.mail.parse import parse
-from gateway.mail.plan import Action, make_plan
+from gateway.mail.plan import MESSAGE_TOO_LARGE, Action, make_plan
 from gateway.mail.rebuild import rebuild
 from gateway.mail.record import PartRecord, records
 from gateway.mail.result import Removed, Result, Safe
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from gateway.mail.tree import Message
     from sandbox.client import Sandbox
 
-MESSAGE_TOO_LARGE: Final = "message_too_large"  # the part was flattened, the message would have grown past its bound
 _FRAME: Final = 1024  # bytes of header, boundary and notice that a part may bring along
 
 

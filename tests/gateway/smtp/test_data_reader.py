@@ -38,7 +38,8 @@ def reference(wire: bytes) -> tuple[bytes | None, bytes | None]:
     content = b"".join((line[1:] if line.startswith(b".") else line) + b"\r\n" for line in lines)
     if any(b"\r" in line or b"\n" in line for line in lines):
         return None, rest
-    if b"\0" in content and any(line.replace(b"\0", b"") == b"." for line in content.split(b"\r\n")):
+    # a line of one dot is the sender's own and is stuffed again; with a NUL beside it, it is one only to some
+    if any(b"\0" in line and line.replace(b"\0", b"") == b"." for line in content.split(b"\r\n")):
         return None, rest
     return content, rest
 
