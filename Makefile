@@ -35,11 +35,11 @@ INSTALL_MISSING = missing=(); while read -r name why; do \
 	[ -z "$${missing[*]}" ] || \
 	{ $(APT) update && $(APT) install -y --no-install-recommends "$${missing[@]}" >/dev/null; }
 
-$(BIN)/python:
+$(BIN)/pip:
 	python3 -m venv $(VENV)
 
 # stamps: pip is asked again only when the pinned list or the project file changed
-$(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
+$(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --require-hashes -r requirements.txt
 	$(BIN)/pip install --quiet --no-deps -e .
 	@touch $@

@@ -141,6 +141,7 @@ def _mmdebstrap(sources: list[str]) -> list[str]:
         "--dpkgopt=path-exclude=/usr/share/doc/*",
         "--dpkgopt=path-exclude=/usr/share/locale/*",
         f"--include={','.join(recipe.PACKAGES)}",
+        f"--customize-hook={recipe.LAST_STEP}",
         *options,
         recipe.SUITE,
         "-",

@@ -63,7 +63,15 @@ def guest_files() -> list[Path]:
 
 def base_key() -> str:
     """The digest of all that decides the base."""
-    parts = (recipe.SUITE, recipe.PACKAGES, recipe.LEFT_OUT, recipe.KEPT, recipe.KEPT_ETC, platform.machine())
+    parts = (
+        recipe.SUITE,
+        recipe.PACKAGES,
+        recipe.LEFT_OUT,
+        recipe.KEPT,
+        recipe.KEPT_ETC,
+        recipe.LAST_STEP,
+        platform.machine(),
+    )
     return _digest(json.dumps(parts, sort_keys=True).encode())
 
 

@@ -55,7 +55,22 @@ def lay_out_inner(root: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(cache.SANDBOX / path, target)
     shutil.copyfile(cache.PROFILE, root / "usr/lib/lazaretto" / cache.PROFILE.name)
+    _keep_font_cache(root)
     # out of LibreOffice's sight: with a Java extension among its own, each start with a new profile starts Java first,
     # some three seconds for every document. guest/soffice.py points to it where it is wanted
     extensions = root / "usr/lib/lazaretto/extensions"
     (root / "usr/lib/libreoffice/share/extensions").rename(extensions)
+
+
+def _keep_font_cache(root: Path) -> None:
+    """Move fontconfig's cache to where the guest can see it: without one every font is opened at each start.
+
+    The bootstrap made it. It is valid while the directories of fonts keep their times, which tar and hard links do.
+    """
+    kept = root / "usr/lib/lazaretto/fontconfig"
+    (root / "var/cache/fontconfig").rename(kept)
+    (root / "var/cache").rmdir()
+    settings = root / "etc/fonts/fonts.conf"
+    text = settings.read_text().replace("/var/cache/fontconfig", f"/{kept.relative_to(root)}")
+    settings.unlink()  # shared with the base by a hard link: a new file, not new contents
+    settings.write_text(text)

@@ -62,7 +62,13 @@ LEFT_OUT = (
 )
 
 # Of the bootstrapped system only these reach the inner root: an allow-list
-KEPT = ("./usr", "./etc", "./bin", "./sbin", "./lib", "./lib64")
+KEPT = ("./usr", "./etc", "./bin", "./sbin", "./lib", "./lib64", "./var/cache/fontconfig")
+# Run in the bootstrapped tree before it is packed. fontconfig believes its cache while the directories of fonts keep
+# their times to the nanosecond, and tar keeps seconds: so whole seconds first, then the cache.
+LAST_STEP = (
+    'chroot "$1" sh -c "find /usr/share/fonts /usr/local/share/fonts -type d -exec touch -d @1000000000 {} + ; '
+    'fc-cache --force --system-only"'
+)
 # of /etc: what fonts, the linker, LibreOffice and Java read; no account but the two below, no host name, no key
 KEPT_ETC = ("alternatives", "fonts", "java-*", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "libreoffice", "magic*")
 USERS = "root:x:0:0:root:/:/usr/sbin/nologin\nguest:x:1000:1000:guest:/tmp:/usr/sbin/nologin\n"

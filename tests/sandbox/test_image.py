@@ -106,6 +106,7 @@ def test_the_built_image_holds_what_its_info_says():
     assert info is not None
     rootfs = Path(str(info["path"])) / "rootfs"
     assert (rootfs / "inner/usr/bin/runsc").exists()
+    assert list((rootfs / "inner/usr/lib/lazaretto/fontconfig").glob("*.cache-*"))
     assert info["runsc"]
     assert set(recipe.PACKAGES) == set(info["packages"])
     assert {path.name for path in (rootfs / "inner/etc").iterdir()}.isdisjoint({"shadow", "hostname", "machine-id"})
