@@ -127,15 +127,15 @@ def test_the_guests_own_reason_is_handed_on(guest_reason: str, tmp_path: Path):
     ],
 )
 def test_a_sandbox_that_stalls_is_killed_at_its_bound(script: str, tmp_path: Path):
-    limits = replace(LIMITS, seconds=1.5, page_seconds=1.0, pages=1000)
+    limits = replace(LIMITS, seconds=4.0, page_seconds=3.0, pages=1000)
     started = time.monotonic()
     assert reason(script, tmp_path, limits=limits) == contract.DEADLINE
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 20  # a bound, not a measure: without it the test would last a minute
 
 
 def test_time_is_given_anew_with_each_page(tmp_path: Path):
-    script = HEAD + "\nfor _ in range(3):\n  time.sleep(.7); page(); out.flush()\nend(3)"
-    limits = replace(LIMITS, seconds=20.0, page_seconds=2.0)
+    script = HEAD + "\nfor _ in range(3):\n  time.sleep(1.5); page(); out.flush()\nend(3)"
+    limits = replace(LIMITS, seconds=20.0, page_seconds=4.0)
     assert isinstance(run(script, tmp_path, limits=limits), Flattened)
 
 
