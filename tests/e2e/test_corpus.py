@@ -97,6 +97,10 @@ def test_what_was_flattened_holds_nothing_of_the_original(name: str, results):
         assert all(not page.get_links() and not list(page.annots()) and not list(page.widgets()) for page in pdf)
 
 
+NEEDS_CORPUS = pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus beside the checkout")
+
+
+@NEEDS_CORPUS
 @pytest.mark.parametrize(
     ("name", "pages"),
     [
@@ -111,6 +115,7 @@ def test_all_pages_are_there(name: str, pages: int, results):
     assert results[name].pages == pages
 
 
+@NEEDS_CORPUS
 def test_nothing_of_the_host_shows_in_a_page(results):
     for result in results.values():
         if isinstance(result, Flattened):
