@@ -34,7 +34,7 @@ class OutputTooLarge(Exception):  # noqa: N818 - an outcome with a reason of its
 
 
 def write_pdf(pages: Iterable[Page], path: Path, most_bytes: int) -> int:
-    """Write a PDF of `pages` to `path`, a new file; returns the number of pages. Raises OutputTooLarge."""
+    """Write a PDF of `pages` to `path`, a new file; returns the number of pages. Raises OutputTooLarge, OSError."""
     unfinished = path.with_name(path.name + ".part")
     count = 0
     try:
@@ -47,6 +47,9 @@ def write_pdf(pages: Iterable[Page], path: Path, most_bytes: int) -> int:
             _make_own(appended)
             # written once more, as one plain file in place of a chain of updates
             appended.save(path, garbage=1, no_new_id=True, use_objstms=1, deflate=True)
+    except pymupdf.mupdf.FzErrorBase as error:  # not an OSError, though a full disk is what it says
+        path.unlink(missing_ok=True)
+        raise OSError(f"the PDF could not be written: {error}") from error
     finally:
         unfinished.unlink(missing_ok=True)
     return count

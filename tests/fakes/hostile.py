@@ -30,6 +30,7 @@ class Hostile:
 
     script: str
     name: str = "hostile"
+    removable: bool = True
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def version(self) -> str:
@@ -43,4 +44,8 @@ class Hostile:
             stderr=subprocess.PIPE,
         )
         self.started.append(process)
-        return OuterContainer(process, process.kill)
+        return OuterContainer(process, process.kill if self.removable else _hang)
+
+
+def _hang() -> None:
+    raise subprocess.TimeoutExpired("runtime delete", 10)

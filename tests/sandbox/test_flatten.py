@@ -167,3 +167,24 @@ def test_a_document_of_a_thousand_pages_stays_under_300_megabytes(tmp_path: Path
     assert int(done.stdout) < 300
     with pymupdf.open(tmp_path / "out.pdf") as pdf:
         assert pdf.page_count == 1000
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from sandbox.host.flatten import write_pdf
+from sandbox.host.untrusted_answer import Page
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+noise = bytearray(bytes((n * n * 31 + n) % 251 for n in range(200 * 300 * 3)))
+try:
+    write_pdf([Page(200, 300, 100.0, 150.0, noise, ())] * 3, Path(sys.argv[1]), 1 << 30)
+except OSError as error:
+    print("OSError", error)
+"""
+
+
+def test_a_disk_that_takes_no_more_is_an_oserror_and_leaves_nothing(tmp_path: Path):
+    command = [sys.executable, "-c", FULL_DISK, tmp_path / "out.pdf"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("OSError"), done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []

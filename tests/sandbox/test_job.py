@@ -133,6 +133,17 @@ def test_a_sandbox_that_stalls_is_killed_at_its_bound(script: str, tmp_path: Pat
     assert time.monotonic() - started < 20  # a bound, not a measure: without it the test would last a minute
 
 
+def test_a_sandbox_is_killed_though_its_runtime_cannot_remove_it(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr("sandbox.host.runtime.base.END_SECONDS", 0.2)
+    limits = replace(LIMITS, seconds=3.0, page_seconds=3.0)
+    runtime = Hostile("hello(); time.sleep(60)", removable=False)
+    plan = Plan(Image(tmp_path, "none"), "none", limits, tmp_path)
+    result = flatten_with(runtime, plan, b"x", tmp_path / "out.pdf", settings=SandboxSettings(limits=limits))
+    assert isinstance(result, NotFlattened)
+    assert result.reason == contract.DEADLINE
+    assert runtime.started[0].poll() is not None
+
+
 def test_time_is_given_anew_with_each_page(tmp_path: Path):
     script = HEAD + "\nfor _ in range(3):\n  time.sleep(1.5); page(); out.flush()\nend(3)"
     limits = replace(LIMITS, seconds=20.0, page_seconds=4.0)

@@ -47,7 +47,9 @@ class OuterContainer:
 
     def destroy(self) -> None:
         """Kill the container and all in it; safe to call twice and from any thread."""
-        self.remove()
+        # a runtime that hangs or cannot be started must not keep us from ending what we hold ourselves
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            self.remove()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(END_SECONDS)
         self.process.kill()
