@@ -13,19 +13,26 @@ import os
 import subprocess
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.client import Flattened, Limits, SandboxUnavailableError
+from sandbox.host.runtime.direct import Direct
 from sandbox.host.runtime.podman import Podman
-from sandbox.host.runtime.runc import Runc
 from sandbox.image import cache
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sandbox.client import SandboxSettings
     from sandbox.host.runtime.base import OuterRuntime, Plan
 
-RUNTIMES: dict[str, type[Runc | Podman]] = {"runc": Runc, "podman": Podman}  # in the order `auto` tries them
+RUNTIMES: dict[str, Callable[[], OuterRuntime]] = {  # in the order `auto` tries them
+    "runc": partial(Direct, "runc"),
+    "crun": partial(Direct, "crun"),
+    "podman": Podman,
+}
 PLATFORMS = ("systrap", "ptrace")  # likewise; kvm is never tried: it hangs in a nested machine
 CANARY = b"Lazaretto canary: if you can read this, a sandbox came up and answered.\n"
 CANARY_SECONDS = 60.0  # a platform that hangs is found out then

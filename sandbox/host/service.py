@@ -22,6 +22,7 @@ from sandbox.client import Flattened, NotFlattened, SandboxUnavailableError, Wan
 from sandbox.host import choice
 from sandbox.host.job import Job
 from sandbox.host.runtime.base import Plan
+from sandbox.host.runtime.direct import DIRECT
 from sandbox.image import cache
 
 if TYPE_CHECKING:
@@ -129,8 +130,9 @@ def _sweep(left: Path) -> None:
     pid = left.name.removeprefix(STATE_PREFIX).partition("-")[0]
     if pid.isdigit() and Path("/proc", pid).exists():
         return
-    with contextlib.suppress(OSError):
-        for container in (left / "runc").iterdir():
-            command = ["runc", "--root", str(left / "runc"), "delete", "--force", container.name]
-            subprocess.run(command, check=False, capture_output=True, timeout=10)
+    for program in DIRECT:
+        with contextlib.suppress(OSError):
+            for container in (left / program).iterdir():
+                command = [program, "--root", str(left / program), "delete", "--force", container.name]
+                subprocess.run(command, check=False, capture_output=True, timeout=10)
     shutil.rmtree(left, ignore_errors=True)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from sandbox.airlock import inner
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,12 +32,22 @@ END_SECONDS = 10.0  # for a killed container to be gone
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a container is started from: the image, gVisor's platform, the document's limits, a place for state."""
+    """What a container is started from: the image, gVisor's platform, the document's limits, a place for state.
+
+    The policy and the command have one value in service; the tools that learn and probe the policy put in others.
+    """
 
     image: Image
     platform: str
     limits: Limits
     state: Path
+    policy: Path = SECCOMP
+    command: tuple[str, ...] = ()  # the outer container's first process; (): runsc on the bundle
+
+    @property
+    def arguments(self) -> list[str]:
+        """The outer container's first process and its arguments."""
+        return list(self.command) or inner.runsc_arguments(self.platform)
 
 
 @dataclass(slots=True)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandbox.airlock import inner
 from sandbox.host.runtime import base
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def outer_spec(
         "gidMappings": [mapping.spec() for mapping in mappings[1]],
         "maskedPaths": list(MASKED),
         "readonlyPaths": list(READ_ONLY),
-        "seccomp": json.loads(base.SECCOMP.read_text()),
+        "seccomp": json.loads(plan.policy.read_text()),
     }
     if cgroup:
         memory, processes = plan.limits.memory_bytes, plan.limits.processes
@@ -104,7 +103,7 @@ def _process(plan: Plan) -> dict[str, Any]:
     limits = {"RLIMIT_NOFILE": base.OPEN_FILES, "RLIMIT_CORE": 0}
     return {
         "user": {"uid": 0, "gid": 0},
-        "args": inner.runsc_arguments(plan.platform),
+        "args": plan.arguments,
         "env": ["PATH=/usr/bin"],
         "cwd": "/",
         "capabilities": {kind: list(base.CAPABILITIES) for kind in ("bounding", "effective", "permitted")},

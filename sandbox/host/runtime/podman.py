@@ -12,9 +12,8 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from sandbox.airlock import inner
 from sandbox.host.runtime import base, oci
-from sandbox.host.runtime.runc import has_cgroups
+from sandbox.host.runtime.direct import has_cgroups
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +34,7 @@ class Podman:
     def start(self, plan: base.Plan, job: str) -> base.OuterContainer:
         """Run it; see OuterRuntime."""
         process = subprocess.Popen(
-            [self.name, "run", *podman_options(plan, job), *inner.runsc_arguments(plan.platform)],
+            [self.name, "run", *podman_options(plan, job), *plan.arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -66,7 +65,7 @@ def podman_options(plan: base.Plan, job: str) -> list[str]:
         "--read-only",
         "--read-only-tmpfs=false",
         "--security-opt=no-new-privileges",
-        f"--security-opt=seccomp={base.SECCOMP}",
+        f"--security-opt=seccomp={plan.policy}",
         "--security-opt=label=type:container_engine_t",
         "--cap-drop=all",
         *(f"--cap-add={capability}" for capability in base.CAPABILITIES),

@@ -1,4 +1,4 @@
-"""The outer container by runc directly: no engine, no daemon, no storage driver between us and the kernel.
+"""The outer container by runc or crun directly: no engine, no daemon, no storage driver between us and the kernel.
 
 As root the container gets ids of nobody and a cgroup of its own; as an ordinary user it gets the user's subordinate
 ids, and no cgroup (memory and processes are then bound by gVisor's own limits only, which `doctor` says).
@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 COMMAND_SECONDS = 10.0
+DIRECT = ("runc", "crun")
 
 
-class Runc:
-    """Starts containers by `runc run`, in the foreground of a child process."""
+class Direct:
+    """Starts containers by `runc run`, or another program with the same command line, in a child's foreground."""
 
-    name = "runc"
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def version(self) -> str:
-        """The version of runc."""
+        """The program's version."""
         return base.version_of(self.name)
 
     def start(self, plan: base.Plan, job: str) -> base.OuterContainer:
@@ -38,7 +40,7 @@ class Runc:
         (bundle / "config.json").write_text(json.dumps(self._spec(plan, job)))
         # a session of its own: a signal at the terminal stops the daemon, which then ends its sandboxes in order
         process = subprocess.Popen(
-            [*self._runc(plan), "run", "--bundle", str(bundle), job],
+            [*self._program(plan), "run", "--bundle", str(bundle), job],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -46,8 +48,8 @@ class Runc:
         )
         return base.OuterContainer(process, self._remover(plan, job, bundle))
 
-    def _runc(self, plan: base.Plan) -> list[str]:
-        return [self.name, "--root", str(plan.state / "runc")]
+    def _program(self, plan: base.Plan) -> list[str]:
+        return [self.name, "--root", str(plan.state / self.name)]
 
     def _spec(self, plan: base.Plan, job: str) -> dict[str, object]:
         if os.geteuid() == 0:
@@ -58,7 +60,7 @@ class Runc:
     def _remover(self, plan: base.Plan, job: str, bundle: Path) -> Callable[[], None]:
         def remove() -> None:
             # --force kills every process of the container, then forgets it; an unknown container is no error here
-            command = [*self._runc(plan), "delete", "--force", job]
+            command = [*self._program(plan), "delete", "--force", job]
             subprocess.run(command, check=False, capture_output=True, timeout=COMMAND_SECONDS)
             shutil.rmtree(bundle, ignore_errors=True)
 
