@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LINKS = ("bin", "sbin", "lib", "lib64")
 OUTER_EMPTY = ("proc", "dev", "sys", "run", "tmp")  # an engine mounts something on each
 INNER_EMPTY = ("dev", "proc", "tmp", *(path.strip("/") for path in inner.MASKED))
+OUTER_SCRATCH = ("run", "tmp")  # written by runsc, which need not be root there
 OUTER_ETC = {"passwd": "root:x:0:0:root:/:/usr/sbin/nologin\n", "group": "root:x:0:\n"}
 # engines bind their own over these, and want them there where the root is read-only
 OUTER_ETC_EMPTY = ("hosts", "hostname", "resolv.conf", "mtab")
@@ -34,6 +35,8 @@ def lay_out_outer(rootfs: Path) -> None:
         (rootfs / name).symlink_to(f"inner/usr/{'' if name == 'usr' else name}".rstrip("/"))
     for name in OUTER_EMPTY:
         (rootfs / name).mkdir()
+    for name in OUTER_SCRATCH:
+        (rootfs / name).chmod(0o1777)  # runc gives a tmpfs the mode of the directory below it, whatever is asked
     (rootfs / "etc").mkdir()
     for name, text in OUTER_ETC.items():
         (rootfs / "etc" / name).write_text(text)

@@ -49,11 +49,11 @@ class Direct:
         return base.OuterContainer(process, self._remover(plan, job, bundle))
 
     def _program(self, plan: base.Plan) -> list[str]:
-        return [self.name, "--root", str(plan.state / self.name)]
+        return [self.name, *(["--cgroup-manager=disabled"] if self.name=="crun" else []), "--root", str(plan.state / self.name)]
 
     def _spec(self, plan: base.Plan, job: str) -> dict[str, object]:
         if os.geteuid() == 0:
-            return oci.outer_spec(plan, oci.ROOT_MAPPINGS, f"/lazaretto/{job}" if has_cgroups() else None)
+            return oci.outer_spec(plan, oci.ROOT_MAPPINGS, f"/lazaretto/{job}" if has_cgroups() and self.name!="crun" else None)
         account = pwd.getpwuid(os.geteuid())
         return oci.outer_spec(plan, oci.user_mappings(account.pw_name, account.pw_uid, account.pw_gid), None)
 
