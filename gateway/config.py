@@ -20,10 +20,21 @@ import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+)
 
 from gateway.mail.policy import Policy
 from gateway.mail.tree import Bounds
+from gateway.smtp.address import Address, parse_address
 from sandbox.client import Limits, SandboxSettings
 
 if TYPE_CHECKING:
@@ -36,17 +47,14 @@ class ConfigError(Exception):
     """The configuration cannot be used; the text is a line for each fault."""
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """HOST:PORT with an IPv6 address in brackets; raises ValueError with what to write."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
-        raise ValueError('write it as HOST:PORT, for example "127.0.0.1:10025" or "[::1]:10025"')
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
 def _address(value: str) -> str:
-    split_address(value)
+    parse_address(value)  # its ValueError says what to write
     return value
+
+
+def _listed(value: object) -> object:
+    """One address needs no brackets."""
+    return value if isinstance(value, (list, tuple)) else (value,)
 
 
 def _network(value: str) -> str:
@@ -54,11 +62,15 @@ def _network(value: str) -> str:
     return value
 
 
-Address = Annotated[str, AfterValidator(_address)]
+Addresses = Annotated[
+    tuple[Annotated[str, AfterValidator(_address)], ...], BeforeValidator(_listed), Field(min_length=1, max_length=32)
+]
 Network = Annotated[str, AfterValidator(_network)]
 Count = Annotated[int, Field(gt=0)]
+CountOrNone = Annotated[int, Field(ge=0)]  # 0: no bound, or none at all
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Directory = Annotated[Path | None, BeforeValidator(lambda value: value or None)]  # "": the usual place
+OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: value or None), Field(validate_default=True)]
 
 
 class Section(BaseModel):
@@ -70,19 +82,34 @@ class Section(BaseModel):
 class SmtpSettings(Section):
     """`[smtp]`: the side that takes mail in."""
 
-    listen: Address = "127.0.0.1:10025"
+    listen: Addresses = ("127.0.0.1:10025",)
     hostname: Annotated[str, Field(pattern=r"^[\x21-\x7e]*$", max_length=255)] = ""
     max_message_bytes: Count = 64 * 1024 * 1024
     max_line_bytes: Count = 2 * 1024 * 1024
     max_recipients: Count = 1000
     max_command_bytes: Annotated[int, Field(ge=512, le=65536)] = 4096
     max_connections: Count = 100
+    max_connections_per_client: Count = 100
+    max_messages_per_connection: CountOrNone = 0
+    max_messages_per_minute: CountOrNone = 0
+    max_commands: Count = 100
+    max_errors: Count = 20
     max_memory_bytes: Count = 1024 * 1024 * 1024
     command_seconds: Seconds = 300.0
     chunk_seconds: Seconds = 180.0
     data_seconds: Seconds = 1800.0
     drain_seconds: Seconds = 600.0
     xforward_peers: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
+    tls: Literal["none", "may", "required"] = "none"
+    tls_certificate: OptionalFile = None
+    tls_key: OptionalFile = None
+
+    @field_validator("tls_certificate")
+    @classmethod
+    def _has_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is None and info.data.get("tls", "none") != "none":
+            raise ValueError("STARTTLS cannot be offered without one")
+        return value
 
     @property
     def name(self) -> str:
@@ -90,25 +117,41 @@ class SmtpSettings(Section):
         return self.hostname or "lazaretto." + re.sub(r"[^A-Za-z0-9.-]", "", socket.gethostname()).lower()
 
     @property
-    def listen_address(self) -> tuple[str, int]:
-        """Host and port."""
-        return split_address(self.listen)
+    def listen_addresses(self) -> tuple[Address, ...]:
+        """Where to listen."""
+        return tuple(parse_address(text) for text in self.listen)
 
 
 class RelaySettings(Section):
     """`[relay]`: the next hop."""
 
-    next_hop: Address = "127.0.0.1:10026"
+    next_hop: Addresses = ("127.0.0.1:10026",)
+    avoid_seconds: Seconds = 60.0
     connect_seconds: Seconds = 30.0
     greeting_seconds: Seconds = 300.0
     command_seconds: Seconds = 300.0
     data_seconds: Seconds = 120.0
     dot_seconds: Seconds = 600.0
+    reset_seconds: Seconds = 20.0
+    idle_seconds: Seconds = 2.0
+    max_idle_connections: CountOrNone = 10
+    max_messages_per_connection: Count = 100
+    tls: Literal["none", "may", "verify"] = "none"
+    tls_ca_file: OptionalFile = None
+    tls_name: Annotated[str, Field(pattern=r"^[\x21-\x7e]*$", max_length=255, validate_default=True)] = ""
+
+    @field_validator("tls_name")
+    @classmethod
+    def _has_name(cls, value: str, info: ValidationInfo) -> str:
+        hops = [parse_address(text) for text in info.data.get("next_hop", ())]
+        if not value and info.data.get("tls") == "verify" and any(hop.path for hop in hops):
+            raise ValueError("a Unix socket has no host to check the certificate for")
+        return value
 
     @property
-    def next_hop_address(self) -> tuple[str, int]:
-        """Host and port."""
-        return split_address(self.next_hop)
+    def next_hop_addresses(self) -> tuple[Address, ...]:
+        """In the order in which they are tried."""
+        return tuple(parse_address(text) for text in self.next_hop)
 
 
 class MessageSettings(Section):

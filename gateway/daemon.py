@@ -2,12 +2,13 @@
 
 Listens before the sandbox is proved: mail without attachments needs none, and mail with some gets 451 until there is
 one, which is where the client's MTA keeps it best. Trusts the settings, which are checked. Fails with OSError where
-it cannot listen. Bound: `[smtp] drain_seconds` for a stop.
+it cannot listen, with ConfigError where a certificate cannot be used. Bound: `[smtp] drain_seconds` for a stop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import signal
 from typing import TYPE_CHECKING, Final
@@ -20,7 +21,7 @@ from gateway.lazy_sandbox import LazySandbox
 from gateway.originals.store import Originals
 from gateway.pipeline import Rooms, handle
 from gateway.smtp.client import NextHop
-from gateway.smtp.server import SmtpServer
+from gateway.smtp.listener import SmtpServer
 from sandbox.client import SandboxUnavailableError
 
 if TYPE_CHECKING:
@@ -41,9 +42,10 @@ async def serve(settings: Settings) -> None:
     notifier = SystemdNotifier()
     log.info("starting", version=__version__, settings=settings.effective())
     server, next_hop, sandbox = build(settings)
-    host, port = await server.start()
-    log.info("listening", host=host, port=port, address=f"{host}:{port}")
-    notifier.notify(f"READY=1\nSTATUS=Listening on {host}:{port}")
+    addresses = await server.start()
+    for address in addresses:
+        log.info("listening", address=str(address), **dataclasses.asdict(address))
+    notifier.notify("READY=1\nSTATUS=Listening on " + ", ".join(map(str, addresses)))
     opening = asyncio.create_task(_prove(sandbox))
     await stop.wait()
     notifier.notify("STOPPING=1\nSTATUS=Finishing messages under way")

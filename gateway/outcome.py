@@ -36,7 +36,9 @@ class Kind(enum.StrEnum):
     NEXT_HOP_TIMEOUT = "next_hop_timeout"
     NEXT_HOP_GARBLED = "next_hop_garbled"
     NEXT_HOP_LACKS = "next_hop_lacks"
+    NEXT_HOP_TLS = "next_hop_tls"
     RECIPIENTS_DIVIDED = "recipients_divided"
+    PARTLY_DELIVERED = "partly_delivered"  # some have it, the others are refused for good
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class Outcome:
     enhanced: str
     text: str
     detail: str = ""
-    in_doubt: bool = False  # the next hop may have the message all the same
+    in_doubt: bool = False  # the next hop may have the message all the same, or has it for some recipients
+    each: tuple[Outcome, ...] = ()  # a recipient each, in the envelope's order, where they do not all share this one
 
     @property
     def delivered(self) -> bool:
@@ -83,11 +86,13 @@ TABLE: Final[dict[Kind, tuple[int, str, str]]] = {
     Kind.NEXT_HOP_TIMEOUT: (451, "4.4.2", f"Next hop did not answer in time, {_LATER}"),
     Kind.NEXT_HOP_GARBLED: (451, "4.5.0", f"Next hop did not speak SMTP, {_LATER}"),
     Kind.NEXT_HOP_LACKS: (451, "4.3.3", f"Next hop lacks an extension that this message needs, {_LATER}"),
+    Kind.NEXT_HOP_TLS: (451, "4.7.5", f"Next hop cannot be spoken to securely, {_LATER}"),
     Kind.RECIPIENTS_DIVIDED: (
         451,
         "4.5.3",
         "Next hop takes some recipients and refuses others; send one recipient at a time",
     ),
+    Kind.PARTLY_DELIVERED: (554, "5.5.0", "Delivered to some of the recipients only, the others are refused"),
 }
 
 _NOT_PRINTABLE: Final = re.compile(r"[^\x20-\x7e]+")

@@ -12,11 +12,14 @@ from gateway import config, daemon, maillog
 
 @click.command()
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings; see config/lazaretto.toml.")
-@click.option("--listen", help="HOST:PORT to take mail on, instead of [smtp] listen.")
-@click.option("--next-hop", help="HOST:PORT to hand mail to, instead of [relay] next_hop.")
-def command(file: Path | None, listen: str | None, next_hop: str | None) -> None:
-    """Take mail in over SMTP, make its attachments harmless, and hand it to the next hop."""
-    overrides: dict[str, dict[str, str]] = {}
+@click.option("--listen", multiple=True, help="HOST:PORT to take mail on, instead of [smtp] listen.")
+@click.option("--next-hop", multiple=True, help="HOST:PORT to hand mail to, instead of [relay] next_hop.")
+def command(file: Path | None, listen: tuple[str, ...], next_hop: tuple[str, ...]) -> None:
+    """Take mail in over SMTP or LMTP, make its attachments harmless, and hand it to the next hop.
+
+    Both addresses may be given more than once, and as lmtp:HOST:PORT or unix:/PATH for LMTP.
+    """
+    overrides: dict[str, dict[str, tuple[str, ...]]] = {}
     if listen:
         overrides["smtp"] = {"listen": listen}
     if next_hop:
@@ -28,5 +31,7 @@ def command(file: Path | None, listen: str | None, next_hop: str | None) -> None
     maillog.configure(settings.log)
     try:
         asyncio.run(daemon.serve(settings))
+    except config.ConfigError as error:
+        raise click.UsageError(str(error)) from None
     except OSError as error:
-        raise click.ClickException(f"cannot listen on {settings.smtp.listen}: {error.strerror}") from None
+        raise click.ClickException(f"cannot listen on {', '.join(settings.smtp.listen)}: {error.strerror}") from None

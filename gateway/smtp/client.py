@@ -1,288 +1,162 @@
-"""The next hop: one message, one SMTP session, opened only when the message is ready; its replies become outcomes.
+"""The way to the next hop: which of them, over which connection, and what is promised in their name.
 
-On aiosmtplib's protocol, not on its `sendmail`: that one rewrites line ends, sorts parameters its own way and counts
-a message as sent when some recipients were refused. Here the message arrives byte for byte.
+Tries the next hops in their order, those that failed lately last. A connection is kept a little while for the next
+message and tried with RSET before it is used again; where it fails all the same, a fresh one is made, once. From one
+next hop to another, or from an old connection to a fresh one, goes only what has not begun: once the first byte of the
+message was sent, another try could deliver it twice. From there on an exchange is not cancelled either, whoever gives
+up waiting: its end is logged.
 
-Trusts the next hop to keep what it answers 250 for, and nothing else: a reply too many, too early or misformed makes
-the session worthless. Fails by outcome: its refusals are handed on with code and text, all else is 451. A next hop
-that takes some recipients and refuses others gets no message at all, since one reply has to serve them all: 451, and
-our MTA is set to send one recipient at a time (config/postfix), where the question never comes up. From the message's
-first byte on an exchange is not cancelled, whoever gives up waiting: its end is logged. Bounds: `[relay]` seconds for
-connect, greeting, command, DATA and dot; reply lengths are aiosmtplib's (32 KiB).
+Trusts the next hop to keep what it answers 250 for. Fails by outcome: its refusals are handed on with code and text,
+all else is 451. Bounds: `[relay]` connections kept, for how long and for how many messages.
 """
 
 from __future__ import annotations
 
 import asyncio
+import collections
 import dataclasses
 from typing import TYPE_CHECKING
 
 import structlog
-from aiosmtplib.errors import SMTPException, SMTPResponseException, SMTPTimeoutError
-from aiosmtplib.esmtp import parse_esmtp_extensions
-from aiosmtplib.protocol import SMTPProtocol
 
-from gateway.outcome import Kind, Outcome, from_next_hop, outcome
-from gateway.smtp.command import OPTIONAL_EXTENSIONS, extension_of
+from gateway.smtp.command import OPTIONAL_EXTENSIONS
+from gateway.smtp.hop import LostError, open_session
+from gateway.smtp.tls import client_context
+from gateway.smtp.transaction import RefusedError, begin, finish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from aiosmtplib.response import SMTPResponse
-
     from gateway.config import RelaySettings
+    from gateway.outcome import Outcome
+    from gateway.smtp.address import Address
     from gateway.smtp.envelope import Envelope
+    from gateway.smtp.hop import Hop
+
+    Begun = tuple[Hop, tuple[Outcome | None, ...]]
 
 log = structlog.get_logger(__name__)
 
-READY, OK, WILL_FORWARD, START_INPUT = 220, 250, 251, 354  # RFC 5321 section 4.2.3
-
-
-class _StopError(Exception):
-    """The session with the next hop has come to its end, and so."""
-
-    def __init__(self, ended: Outcome) -> None:
-        super().__init__(ended.kind)
-        self.outcome = ended
-
-
-class _NextHop(SMTPProtocol):
-    """aiosmtplib's protocol, counting replies: one that nobody asked for must never be taken for the next one."""
-
-    def __init__(self) -> None:
-        super().__init__(loop=asyncio.get_running_loop())
-        self._line = b""
-        self._replies = 0
-        self._asked = 0
-
-    def data_received(self, data: bytes) -> None:
-        """Count the replies' last lines, then parse as usual."""
-        *lines, self._line = (self._line + data).split(b"\n")
-        self._line = self._line[:4]  # code and hyphen tell; the rest of an endless line is not kept
-        self._replies += sum(line[3:4] != b"-" for line in lines)
-        super().data_received(data)
-
-    async def answer(self, seconds: float, command: bytes | None = None) -> SMTPResponse:
-        """The one reply to `command` (None: to what was written already)."""
-        self._asked += 1
-        if command is None:
-            response = await self.read_response(timeout=seconds)
-        else:
-            response = await self.execute_command(command, timeout=seconds)
-        if self._replies != self._asked:
-            raise SMTPResponseException(-1, "reply without a command")
-        return response
-
 
 class NextHop:
-    """Hands messages on. Remembers which extensions the next hop announced last, so that no others are promised."""
+    """Hands messages on. Remembers which extensions each next hop announced last, so that no others are promised."""
 
     def __init__(self, settings: RelaySettings, hostname: str) -> None:
         self._settings = settings
         self._hostname = hostname
-        self._offered = OPTIONAL_EXTENSIONS  # until it has said otherwise
+        self._addresses = settings.next_hop_addresses
+        self._tls = client_context(settings)
+        self._offered: dict[Address, frozenset[str]] = {}  # not there: has said nothing yet
+        self._avoided: dict[Address, float] = {}  # until when
+        self._idle: collections.defaultdict[Address, list[tuple[Hop, asyncio.TimerHandle]]]
+        self._idle = collections.defaultdict(list)
         self._finals: set[asyncio.Task[Outcome]] = set()
+        self._closing = False
 
     def offers(self) -> frozenset[str]:
-        """The optional extensions that may be announced to clients."""
-        return self._offered
+        """The optional extensions that may be announced to clients: those of all next hops, since any may be needed."""
+        return OPTIONAL_EXTENSIONS.intersection(*self._offered.values())
 
     async def relay(self, envelope: Envelope, message: bytes) -> Outcome:
         """Hand the message on; delivered only on the next hop's own 250 after the dot."""
         try:
-            session = await self._connect()
-        except _StopError as stop:
-            return stop.outcome
-        try:
-            extensions = await self._greet(session)
-            await self._send_envelope(session, extensions, envelope, message)
-        except _StopError as stop:
-            _leave(session)
-            return stop.outcome
-        except BaseException:
-            _abort(session)
-            raise
-        final = asyncio.create_task(self._send_message(session, message))
+            hop, refusals = await self._begun(envelope, message)
+        except (RefusedError, LostError) as end:
+            return end.outcome
+        final = asyncio.create_task(self._finished(hop, message, refusals))
         self._finals.add(final)
         final.add_done_callback(self._finals.discard)
         return await _uncancelled(final)
 
     async def drain(self, seconds: float) -> None:
-        """Wait for exchanges that nobody waits for any more."""
+        """Wait for exchanges that nobody waits for any more, and part from the next hops."""
+        self._closing = True
         if self._finals:
             await asyncio.wait(self._finals, timeout=seconds)
+        for address in self._addresses:
+            self._part_from(address)
 
-    async def _connect(self) -> _NextHop:
-        host, port = self._settings.next_hop_address
-        loop = asyncio.get_running_loop()
+    # --- up to the message ---
+
+    async def _begun(self, envelope: Envelope, message: bytes) -> Begun:
+        """The first next hop that has come as far as its 354."""
+        now = asyncio.get_running_loop().time()
+        order = sorted(self._addresses, key=lambda address: self._avoided.get(address, now) > now)
+        for number, address in enumerate(order, 1):
+            try:
+                return await self._begun_at(address, envelope, message)
+            except LostError as lost:
+                self._avoided[address] = now + self._settings.avoid_seconds
+                if number == len(order):
+                    raise
+                log.warning("next_hop_failed", address=str(address), detail=lost.outcome.detail)
+        raise RuntimeError("no next hop is configured")  # which `config` does not allow
+
+    async def _begun_at(self, address: Address, envelope: Envelope, message: bytes) -> Begun:
+        kept = await self._kept(address)
+        if kept:
+            try:
+                return kept, await self._begin(kept, envelope, message)
+            except LostError:
+                self._part_from(address)  # whatever ended it ended the others too
+        hop = await open_session(address, self._settings, self._hostname, self._tls)
+        self._avoided.pop(address, None)
+        self._offered[address] = OPTIONAL_EXTENSIONS & hop.extensions.keys()
+        return hop, await self._begin(hop, envelope, message)
+
+    async def _begin(self, hop: Hop, envelope: Envelope, message: bytes) -> tuple[Outcome | None, ...]:
         try:
-            async with asyncio.timeout(self._settings.connect_seconds):
-                _, session = await loop.create_connection(_NextHop, host, port)
-        except TimeoutError:
-            raise _StopError(outcome(Kind.NEXT_HOP_TIMEOUT, "connect")) from None
-        except OSError as error:
-            raise _StopError(outcome(Kind.NEXT_HOP_DOWN, f"connect: {error}")) from None
-        return session
+            return await begin(hop, self._settings, envelope, message)
+        except (RefusedError, LostError):
+            hop.leave()
+            raise
+        except BaseException:
+            hop.abort()
+            raise
 
-    async def _greet(self, session: _NextHop) -> dict[str, str]:
-        """Greeting and EHLO, or HELO where EHLO is unknown; what the next hop announces."""
-        greeting = await _asked(session, "greeting", self._settings.greeting_seconds)
-        if greeting.code != READY:
-            raise _StopError(outcome(Kind.NEXT_HOP_DOWN, f"greeting: {greeting.code} {greeting.message}"))
-        name = self._hostname.encode("ascii", "replace")
-        reply = await _asked(session, "EHLO", self._settings.command_seconds, b"EHLO " + name)
-        extensions = parse_esmtp_extensions(reply.message)[0]
-        if reply.code != OK:
-            extensions = {}
-            reply = await _asked(session, "HELO", self._settings.command_seconds, b"HELO " + name)
-        if reply.code != OK:
-            raise _StopError(outcome(Kind.NEXT_HOP_DOWN, f"HELO: {reply.code} {reply.message}"))
-        self._offered = OPTIONAL_EXTENSIONS & extensions.keys()
-        return extensions
+    # --- the message ---
 
-    async def _send_envelope(
-        self, session: _NextHop, extensions: dict[str, str], envelope: Envelope, message: bytes
-    ) -> None:
-        """XFORWARD, MAIL, every RCPT and DATA; raises _StopError at the first answer that ends it."""
-        seconds = self._settings.command_seconds
-        for command in _xforward_commands(envelope, extensions):
-            reply = await _asked(session, "XFORWARD", seconds, command)
-            if reply.code != OK:
-                raise _StopError(outcome(Kind.NEXT_HOP_DOWN, f"XFORWARD: {reply.code} {reply.message}"))
-        command = _path("MAIL FROM", envelope.sender, _mail_parameters(envelope, extensions, message))
-        _expect(await _asked(session, "MAIL", seconds, command), lambda code: code == OK)
-        replies = []
-        for recipient in envelope.recipients:
-            command = _path("RCPT TO", recipient.address, _kept(recipient.parameters, extensions, message))
-            replies.append(await _asked(session, "RCPT", seconds, command))
-        _check_recipients(replies)
-        data = await _asked(session, "DATA", self._settings.data_seconds, b"DATA")
-        _expect(data, lambda code: code == START_INPUT)
+    async def _finished(self, hop: Hop, message: bytes, refusals: tuple[Outcome | None, ...]) -> Outcome:
+        ended = await finish(hop, self._settings, message, refusals)
+        self._keep(hop)
+        return dataclasses.replace(ended, detail=ended.detail or f"next hop {hop.address}")
 
-    async def _send_message(self, session: _NextHop, message: bytes) -> Outcome:
-        """Message, dot, and what the next hop says to it."""
-        try:
-            session.write(dot_stuffed(message))
-            reply = await _asked(session, "dot", self._settings.dot_seconds)
-        except _StopError as stop:
-            _abort(session)  # no more of the message may follow once it counts as not delivered
-            return dataclasses.replace(stop.outcome, in_doubt=True)
-        except SMTPException as error:
-            _abort(session)
-            return outcome(Kind.NEXT_HOP_DOWN, f"dot: {error}", in_doubt=True)
-        _leave(session)
-        return from_next_hop(reply.code, reply.message) if reply.code == OK else _refusal(reply)
+    # --- connections for the next message ---
 
+    def _keep(self, hop: Hop) -> None:
+        settings = self._settings
+        full = sum(map(len, self._idle.values())) >= settings.max_idle_connections
+        if self._closing or full or not hop.usable or hop.messages >= settings.max_messages_per_connection:
+            hop.leave()
+            return
+        expiry = asyncio.get_running_loop().call_later(settings.idle_seconds, self._expire, hop)
+        self._idle[hop.address].append((hop, expiry))
 
-def dot_stuffed(message: bytes) -> bytes:
-    """The message as it goes over the wire, its end included (RFC 5321 section 4.5.2)."""
-    stuffed = message.replace(b"\r\n.", b"\r\n..")
-    first = b"." if stuffed.startswith(b".") else b""
-    last = b"" if not stuffed or stuffed.endswith(b"\r\n") else b"\r\n"
-    return b"".join((first, stuffed, last, b".\r\n"))
+    def _expire(self, hop: Hop) -> None:
+        self._idle[hop.address] = [idle for idle in self._idle[hop.address] if idle[0] is not hop]
+        hop.leave()
 
+    async def _kept(self, address: Address) -> Hop | None:
+        """A connection that was used before and still works."""
+        while self._idle[address]:
+            hop, expiry = self._idle[address].pop()  # the youngest, so that the others come to their end
+            expiry.cancel()
+            if not hop.usable:
+                hop.abort()
+                continue
+            try:
+                works = await hop.reset()
+            except BaseException:
+                hop.abort()
+                raise
+            if works:
+                return hop
+            hop.leave()
+            self._part_from(address)
+        return None
 
-async def _asked(session: _NextHop, step: str, seconds: float, command: bytes | None = None) -> SMTPResponse:
-    """One exchange; what is no answer raises _StopError with its outcome."""
-    try:
-        reply = await session.answer(seconds, command)
-    except SMTPTimeoutError:
-        raise _StopError(outcome(Kind.NEXT_HOP_TIMEOUT, step)) from None
-    except SMTPResponseException as error:
-        raise _StopError(outcome(Kind.NEXT_HOP_GARBLED, f"{step}: {error.message}")) from None
-    except (SMTPException, OSError) as error:
-        raise _StopError(outcome(Kind.NEXT_HOP_DOWN, f"{step}: {error}")) from None
-    if reply.code == 421:  # noqa: PLR2004 - RFC 5321 section 3.8: it may go at any time; that is no word on the message
-        raise _StopError(outcome(Kind.NEXT_HOP_DOWN, f"{step}: 421 {reply.message}"))
-    return reply
-
-
-def _refusal(reply: SMTPResponse) -> Outcome:
-    if 400 <= reply.code < 600:  # noqa: PLR2004 - RFC 5321 section 4.2.1
-        return from_next_hop(reply.code, reply.message)
-    return outcome(Kind.NEXT_HOP_GARBLED, f"unexpected {reply.code} {reply.message}")
-
-
-def _expect(reply: SMTPResponse, good: Callable[[int], bool]) -> None:
-    if not good(reply.code):
-        raise _StopError(_refusal(reply))
-
-
-def _check_recipients(replies: list[SMTPResponse]) -> None:
-    """All taken: go on. All refused: the first temporary refusal if there is one, else the first. Divided: 451."""
-    refusals = [_refusal(reply) for reply in replies if reply.code not in (OK, WILL_FORWARD)]
-    if not refusals:
-        return
-    if len(refusals) < len(replies):
-        raise _StopError(outcome(Kind.RECIPIENTS_DIVIDED, refusals[0].reply))
-    raise _StopError(next((refusal for refusal in refusals if refusal.temporary), refusals[0]))
-
-
-def _path(verb: str, address: str, parameters: tuple[str, ...]) -> bytes:
-    return " ".join((f"{verb}:<{address}>", *parameters)).encode("utf-8", "surrogateescape")
-
-
-def _mail_parameters(envelope: Envelope, extensions: dict[str, str], message: bytes) -> tuple[str, ...]:
-    """As received, but for SIZE, which is that of the message as it is now."""
-    others = tuple(parameter for parameter in envelope.parameters if not parameter.upper().startswith("SIZE="))
-    size = (f"SIZE={len(message)}",) if "size" in extensions else ()
-    if any(parameter.upper() == "SMTPUTF8" for parameter in others) and "smtputf8" not in extensions:
-        others = _without_idle_smtputf8(others, envelope, message)
-    return size + _kept(others, extensions, message)
-
-
-def _without_idle_smtputf8(parameters: tuple[str, ...], envelope: Envelope, message: bytes) -> tuple[str, ...]:
-    """RFC 6531 section 3.4 wants the extension only for what is not ASCII; many clients always ask for it."""
-    addresses = (envelope.sender, *(recipient.address for recipient in envelope.recipients))
-    if message.isascii() and all(address.isascii() for address in addresses):
-        return tuple(parameter for parameter in parameters if parameter.upper() != "SMTPUTF8")
-    return parameters
-
-
-def _kept(parameters: tuple[str, ...], extensions: dict[str, str], message: bytes) -> tuple[str, ...]:
-    """Those that the next hop understands.
-
-    One that it lacks and the message needs ends the session with 451: it is not announced again, so that our MTA does
-    at the next try what RFC 3461 section 5.2.2 or RFC 6152 asks of it.
-    """
-    kept = []
-    for parameter in parameters:
-        extension = extension_of(parameter)
-        if extension in extensions:
-            kept.append(parameter)
-        elif extension != "auth" and not (extension == "8bitmime" and message.isascii()):
-            raise _StopError(outcome(Kind.NEXT_HOP_LACKS, extension.upper()))
-    return tuple(kept)
-
-
-def _xforward_commands(envelope: Envelope, extensions: dict[str, str]) -> list[bytes]:
-    """The attributes that the next hop announces, in lines of at most 512 octets."""
-    announced = extensions.get("xforward", "").upper().split()
-    lines: list[str] = []
-    for name, value in envelope.xforward:
-        word = f" {name}={value}"
-        if name not in announced:
-            continue
-        if not lines or len(lines[-1]) + len(word) > 510:  # noqa: PLR2004 - RFC 5321 section 4.5.3.1.4, CRLF apart
-            lines.append("XFORWARD")
-        lines[-1] += word
-    return [line.encode("ascii") for line in lines]
-
-
-def _leave(session: _NextHop) -> None:
-    """QUIT without waiting: the message's fate is known, or the session is worthless."""
-    if session.is_connected:
-        try:
-            session.write(b"QUIT\r\n")
-        finally:
-            if session.transport is not None:
-                session.transport.close()
-
-
-def _abort(session: _NextHop) -> None:
-    """Cut the connection; what is still in its buffer is not sent."""
-    if isinstance(session.transport, asyncio.WriteTransport):
-        session.transport.abort()
+    def _part_from(self, address: Address) -> None:
+        for hop, expiry in self._idle.pop(address, []):
+            expiry.cancel()
+            hop.leave()
 
 
 async def _uncancelled(final: asyncio.Task[Outcome]) -> Outcome:

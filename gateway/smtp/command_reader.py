@@ -48,6 +48,11 @@ class CommandReader:
         """Give back what came after the dot."""
         self._held[:0] = untrusted_rest
 
+    @property
+    def holds_bytes(self) -> bool:
+        """Whether the client has sent more than was asked for."""
+        return bool(self._held or self._stream._buffer)  # type: ignore[attr-defined] # noqa: SLF001 - nothing public says it
+
     def close(self) -> None:
         """Read nothing more, not even what is held."""
         self._closed = True

@@ -27,3 +27,4 @@ class Envelope:
     client: str = ""  # the peer's address, for Received and the log
     helo: str = ""
     extended: bool = field(default=True)  # EHLO rather than HELO: "with ESMTP" in Received
+    each_recipient: bool = False  # the client takes a reply for each recipient (LMTP)

@@ -1,26 +1,20 @@
-"""SMTP sessions: envelopes and messages in, one reply a message out; on aiosmtpd, with its traps closed.
+"""The commands of SMTP and LMTP: envelopes and messages in, one reply a message out, in LMTP one a recipient.
 
 It does not know what becomes of a message: `daemon` hands it a function from envelope and message to `Outcome`.
-Trusts nobody: not the client's lines, lengths or pace; XFORWARD only from the peers that are named. Fails by the
-reply: a fault of ours is `451 4.3.0`, never a bounce, and this file holds the gateway's only `except Exception`. A
-client that goes away cancels the work on its message, but for the final exchange with the next hop, which
-`smtp.client` shields. Bounds: `[smtp]` in the configuration: connections, recipients, bytes of a command, a line, a
-message and of all messages under way, seconds for a command and for DATA.
+Trusts nobody; XFORWARD only from the peers that are named. Fails by the reply: a fault of ours is `451 4.3.0`, never a
+bounce, and this file holds the gateway's only `except Exception`. A client that goes away cancels the work on its
+message, but for the final exchange with the next hop, which `smtp.client` shields. Bounds: `[smtp]` in the
+configuration: recipients, messages of a connection and of a minute, bytes of a message, a line and of all messages
+under way, seconds for DATA; the others are `connection`'s and `listener`'s.
 """
 
 from __future__ import annotations
 
-import asyncio
-import collections
-import contextlib
-import ipaddress
-import logging
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from aiosmtpd.smtp import SMTP
 
-from gateway.outcome import Kind, Outcome, outcome, public_line
+from gateway.outcome import Kind, Outcome, outcome
 from gateway.smtp.command import (
     OPTIONAL_EXTENSIONS,
     XFORWARD_ATTRIBUTES,
@@ -29,102 +23,45 @@ from gateway.smtp.command import (
     parse_rcpt,
     parse_xforward,
 )
-from gateway.smtp.command_reader import CommandReader
+from gateway.smtp.connection import Connection
 from gateway.smtp.data_reader import DataReader
 from gateway.smtp.envelope import Envelope, Recipient
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from gateway.config import SmtpSettings
-
-    Handle = Callable[[Envelope, bytes], Awaitable[Outcome]]
+    from gateway.smtp.listener import SmtpServer
 
 log = structlog.get_logger(__name__)
-logging.getLogger("mail.log").disabled = True  # aiosmtpd's own: client bytes at any length; ours says it bounded
 
 MAX_DOMAIN: Final = 255  # RFC 5321 section 4.5.3.1.2
-_ENHANCED: Final = {"500": "5.5.2", "501": "5.5.4", "502": "5.5.1", "503": "5.5.1"}  # for aiosmtpd's own replies
+_COMMON: Final = frozenset({"MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP", "XFORWARD"})
 
 
-class Session(SMTP):  # type: ignore[misc] # aiosmtpd has no types
-    """One client connection. aiosmtpd reads and dispatches commands; every answer is decided here."""
+class Session(Connection):
+    """One client of SMTP; every answer is decided here."""
 
-    line_length_limit = 65536  # of aiosmtpd's stream: what may wait unread, not what a line may hold
+    commands = _COMMON | {"HELO", "EHLO", "STARTTLS"}
+    greeting = "EHLO"  # what a client has to begin with
+    each_recipient = False
+
+    _sender: str | None
+    _parameters: tuple[str, ...]
+    _recipients: list[Recipient]
+    _xforward: dict[str, str]
 
     def __init__(self, server: SmtpServer) -> None:
-        settings = server.settings
-        # aiosmtpd keeps these on the class: one dictionary for all connections, cleared by each
-        self.command_size_limit = settings.max_command_bytes
-        self.command_size_limits: dict[str, int] = collections.defaultdict(lambda: settings.max_command_bytes)
-        super().__init__(
-            object(),
-            data_size_limit=settings.max_message_bytes,
-            enable_SMTPUTF8=True,
-            hostname=server.hostname,
-            ident="ESMTP Lazaretto",
-            timeout=settings.command_seconds,
-            loop=asyncio.get_running_loop(),
-        )
-        for name in ("AUTH", "STARTTLS"):  # not offered: unknown to this server
-            self._smtp_methods.pop(name)
-        self._server = server
-        self._sender: str | None = None
-        self._parameters: tuple[str, ...] = ()
-        self._recipients: list[Recipient] = []
-        self._xforward: dict[str, str] = {}
+        super().__init__(server)
+        self._forget()
+        if server.tls is None:  # not offered: unknown to this server
+            self._smtp_methods.pop("STARTTLS")
+        self._messages = 0
+
+    def _forget(self) -> None:
+        """Know nothing of the client: as it is at first, and again once TLS has begun (RFC 3207 section 4.2)."""
+        self._reset_transaction()
         self._extensions: frozenset[str] = frozenset()
-        self._may_xforward = False
-        self._in_data = False
-        self.busy = False
-
-    # --- the connection ---
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Join the server's sessions."""
-        self._server.sessions.add(self)
-        super().connection_made(transport)
-        self._may_xforward = self._server.trusts_xforward_of(self._client)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Leave; aiosmtpd cancels what the session was doing."""
-        self._server.left(self)
-        super().connection_lost(error)
-
-    def _cb_client_connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = CommandReader(reader, self._server.settings.max_command_bytes)
-        self._writer = writer
-
-    def _timeout_cb(self) -> None:
-        self.say_goodbye("421 4.4.2 Timeout, closing connection")
-
-    def say_goodbye(self, reply: str) -> None:
-        """Send a last reply and close, whatever the session is doing."""
-        if self.transport is not None:
-            self._writer.write(reply.encode("ascii") + b"\r\n")
-            self.transport.close()
-            self._reader.close()  # what was pipelined behind is not looked at
-            self._handler_coroutine.cancel()
-
-    async def push(self, status: str) -> None:
-        """Send one reply line: printable, and with an enhanced code where aiosmtpd gave none (RFC 2034)."""
-        code, rest = status[:3], status[4:]
-        if code[0] in "45" and rest[:2] != f"{code[0]}.":
-            status = f"{code} {_ENHANCED.get(code, code[0] + '.0.0')} {rest}"
-        self._writer.write(public_line(status, 510).encode("ascii") + b"\r\n")
-        await self._writer.drain()
-
-    async def handle_exception(self, error: Exception) -> str:
-        """Answer 451 for a fault of ours; in the midst of DATA close as well: what follows is no command."""
-        log.error("session_failed", client=self._client, exc_info=error)
-        if self._in_data:
-            self.say_goodbye("421 4.3.0 Temporary failure, closing connection")
-        return outcome(Kind.HOUSE_BROKEN).reply
-
-    @property
-    def _client(self) -> str:
-        peer = self.session.peer if self.session else None
-        return str(peer[0]) if isinstance(peer, tuple) and peer else ""
+        if self.session:
+            self.session.host_name = None
+            self.session.extended_smtp = False
 
     # --- greeting ---
 
@@ -141,6 +78,9 @@ class Session(SMTP):  # type: ignore[misc] # aiosmtpd has no types
         if not hostname or len(hostname) > MAX_DOMAIN:
             await self.push("501 5.5.4 Syntax: EHLO hostname")
             return
+        await self._announce(hostname)
+
+    async def _announce(self, hostname: str) -> None:
         self._greeted(hostname, extended=True)
         optional = OPTIONAL_EXTENSIONS & self._server.offers()
         if "8bitmime" not in optional:
@@ -148,7 +88,9 @@ class Session(SMTP):  # type: ignore[misc] # aiosmtpd has no types
         self._extensions = optional | {"size", "auth"}  # AUTH= comes from trusted peers unasked (RFC 4954 section 5)
         lines = [self.hostname, "PIPELINING", f"SIZE {self.data_size_limit}", "ENHANCEDSTATUSCODES"]
         lines += sorted(extension.upper() for extension in optional)
-        if self._may_xforward:
+        if self._server.tls and not self._secure:
+            lines.append("STARTTLS")
+        if self._server.trusts_xforward_of(self.client):
             lines.append("XFORWARD " + " ".join(XFORWARD_ATTRIBUTES))
         self._writer.write("".join(f"250-{line}\r\n" for line in lines[:-1]).encode("ascii"))
         await self.push(f"250 {lines[-1]}")
@@ -159,10 +101,19 @@ class Session(SMTP):  # type: ignore[misc] # aiosmtpd has no types
         self.session.extended_smtp = extended
         self._extensions = frozenset()
 
+    async def smtp_STARTTLS(self, argument: str | None) -> None:  # noqa: N802
+        """STARTTLS: from here on under TLS, and from the beginning."""
+        if argument:
+            await self.push("501 5.5.4 Syntax: STARTTLS")
+        elif self._secure or self._server.tls is None:
+            await self.push("503 5.5.1 TLS is in use already")
+        elif await self._start_tls(self._server.tls):
+            self._forget()
+
     async def smtp_XFORWARD(self, argument: str | None) -> None:  # noqa: N802
         """Who the first client was, as our MTA saw it (Postfix's XFORWARD_README)."""
         attributes = parse_xforward(argument)
-        if not self._may_xforward:
+        if not self._server.trusts_xforward_of(self.client):
             await self.push("550 5.7.1 Not authorised to use XFORWARD")
         elif self._sender is not None:
             await self.push("503 5.5.1 Mail transaction in progress")
@@ -176,7 +127,7 @@ class Session(SMTP):  # type: ignore[misc] # aiosmtpd has no types
 
     async def smtp_MAIL(self, argument: str | None) -> None:  # noqa: N802
         """MAIL FROM: begins a transaction."""
-        if await self.check_helo_needed():
+        if await self.check_helo_needed(self.greeting):
             return
         if self._sender is not None:
             await self.push("503 5.5.1 Nested MAIL command")
@@ -186,13 +137,15 @@ class Session(SMTP):  # type: ignore[misc] # aiosmtpd has no types
             await self.push(found.reply)
         elif int(found.value("SIZE") or 0) > self.data_size_limit:  # RFC 1870 section 6.1
             await self.push(outcome(Kind.TOO_LARGE).reply)
+        elif not self._server.clients.may_send(self.client):
+            await self.push("450 4.7.0 Too many messages from this client at present, try again later")
         else:
             self._sender, self._parameters = found.address, found.parameters
             await self.push("250 2.1.0 Ok")
 
     async def smtp_RCPT(self, argument: str | None) -> None:  # noqa: N802
         """RCPT TO: one recipient more."""
-        if await self.check_helo_needed():
+        if await self.check_helo_needed(self.greeting):
             return
         found = parse_rcpt(argument, self._extensions)
         if self._sender is None:
@@ -203,6 +156,7 @@ class Session(SMTP):  # type: ignore[misc] # aiosmtpd has no types
             await self.push("452 4.5.3 Too many recipients")  # RFC 5321 section 4.5.3.1.10
         else:
             self._recipients.append(Recipient(found.address, found.parameters))
+            self._commands -= 1  # these have a bound of their own
             await self.push("250 2.1.5 Ok")
 
     def _reset_transaction(self) -> None:
@@ -213,7 +167,7 @@ class Session(SMTP):  # type: ignore[misc] # aiosmtpd has no types
 
     async def smtp_DATA(self, argument: str | None) -> None:  # noqa: N802
         """DATA: read to the dot, hand over, answer with what came of it."""
-        if await self.check_helo_needed():
+        if await self.check_helo_needed(self.greeting):
             return
         refusal = self._no_data(argument)
         if refusal:
@@ -224,14 +178,26 @@ class Session(SMTP):  # type: ignore[misc] # aiosmtpd has no types
             await self.push("354 End data with <CR><LF>.<CR><LF>")
             received = await self._read_message()
             ended = await self._answer(received) if isinstance(received, bytes) else outcome(received)
-            await self.push(ended.reply)
+            await self._reply_to_message(ended)
         finally:
             self.busy = False
             self._server.held.pop(self, None)
             self._reset_transaction()
         self._reset_timeout()
+        self._messages += 1
+        self._commands = 0
         if self._server.stopping:
             self.say_goodbye("421 4.3.2 Service shutting down")
+        elif self._messages == self._server.settings.max_messages_per_connection:
+            self.say_goodbye("421 4.7.0 Enough messages for one connection")
+
+    async def _reply_to_message(self, ended: Outcome) -> None:
+        """One reply, or one for each recipient in their order (RFC 2033 section 4.2)."""
+        if not self.each_recipient:
+            await self.reply(ended.reply)
+            return
+        for one in ended.each or (ended,) * len(self._recipients):
+            await self.reply(one.reply)
 
     def _no_data(self, argument: str | None) -> str | None:
         if not self._recipients:
@@ -265,9 +231,10 @@ class Session(SMTP):  # type: ignore[misc] # aiosmtpd has no types
             recipients=tuple(self._recipients),
             parameters=self._parameters,
             xforward=tuple(self._xforward.items()),
-            client=self._client,
+            client=self.client,
             helo=self.session.host_name,
             extended=self.session.extended_smtp,
+            each_recipient=self.each_recipient,
         )
         self._reset_timeout(self._server.answer_seconds)
         try:
@@ -310,80 +277,17 @@ class Session(SMTP):  # type: ignore[misc] # aiosmtpd has no types
         await self.push("214 2.0.0 RFC 5321")
 
 
-class _TooMany(asyncio.Protocol):
-    """What a client past the bound on connections meets."""
+class LmtpSession(Session):
+    """One client of LMTP (RFC 2033): LHLO in the place of both greetings, and a reply for each recipient."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.write(b"421 4.7.0 Too many connections, try again later\r\n")
-        transport.close()
+    ident = "LMTP Lazaretto"
+    commands = _COMMON | {"LHLO", "STARTTLS"}
+    greeting = "LHLO"
+    each_recipient = True
 
-
-class SmtpServer:
-    """Listens, counts, and drains at stop."""
-
-    def __init__(
-        self,
-        settings: SmtpSettings,
-        handle: Handle,
-        *,
-        offers: Callable[[], frozenset[str]] = lambda: OPTIONAL_EXTENSIONS,
-        answer_seconds: float = 600.0,
-    ) -> None:
-        self.settings = settings
-        self.handle = handle
-        self.offers = offers
-        self.answer_seconds = answer_seconds  # above the message's own deadline: it must never strike first
-        self.hostname = settings.name
-        self.sessions: set[Session] = set()
-        self.held: dict[Session, int] = {}
-        self.stopping = False
-        self._empty = asyncio.Event()
-        self._peers = [ipaddress.ip_network(network) for network in settings.xforward_peers]
-        self._listener: asyncio.Server | None = None
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of all messages under way."""
-        return sum(self.held.values())
-
-    def trusts_xforward_of(self, client: str) -> bool:
-        """Whether this peer may say who the first client was."""
-        try:
-            address = ipaddress.ip_address(client)
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        return any(address in network for network in self._peers)
-
-    async def start(self) -> tuple[str, int]:
-        """Listen; the address that was bound, port 0 resolved."""
-        host, port = self.settings.listen_address
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._connected, host, port, reuse_address=True)
-        bound = self._listener.sockets[0].getsockname()
-        return str(bound[0]), int(bound[1])
-
-    async def stop(self, seconds: float) -> None:
-        """Take no more clients, let messages under way end within `seconds`, then hang up."""
-        self.stopping = True
-        if self._listener:
-            self._listener.close()
-        for session in tuple(self.sessions):
-            if not session.busy:
-                session.say_goodbye("421 4.3.2 Service shutting down")
-        if self.sessions:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), seconds)
-        for session in tuple(self.sessions):
-            session.say_goodbye("421 4.3.2 Service shutting down")
-
-    def left(self, session: Session) -> None:
-        """Forget a session that has ended."""
-        self.sessions.discard(session)
-        if self.stopping and not self.sessions:
-            self._empty.set()
-
-    def _connected(self) -> asyncio.Protocol:
-        return _TooMany() if len(self.sessions) >= self.settings.max_connections else Session(self)
+    async def smtp_LHLO(self, hostname: str | None) -> None:  # noqa: N802
+        """LHLO: what EHLO is in SMTP (RFC 2033 section 4.1)."""
+        if not hostname or len(hostname) > MAX_DOMAIN:
+            await self.push("501 5.5.4 Syntax: LHLO hostname")
+            return
+        await self._announce(hostname)

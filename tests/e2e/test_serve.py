@@ -94,7 +94,7 @@ def test_systemd_is_told_when_it_listens_and_when_it_stops(tmp_path):
 def test_the_effective_settings_are_logged_at_start(tmp_path):
     with sink() as (_, port), serving(tmp_path, port, without_sandbox(tmp_path)) as served:
         [starting] = [event for event in served.events if event["event"] == "starting"]
-        assert starting["settings"]["relay"]["next_hop"] == f"127.0.0.1:{port}"
+        assert starting["settings"]["relay"]["next_hop"] == [f"127.0.0.1:{port}"]
         assert starting["settings"]["mail"]["parts"] == 1000
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sandbox.host.runtime.base import OuterContainer, Plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PRELUDE = """
 import os, struct, sys, time
@@ -45,6 +49,9 @@ class Hostile:
         )
         self.started.append(process)
         return OuterContainer(process, process.kill if self.removable else _hang)
+
+    def sweep(self, state: Path) -> None:
+        """Nothing of it outlives its process."""
 
 
 def _hang() -> None:

@@ -12,6 +12,7 @@ import pytest
 from gateway import config
 from gateway.mail.policy import Policy
 from gateway.mail.tree import Bounds
+from gateway.smtp.address import Address
 from sandbox.client import Limits, SandboxSettings
 
 FILE = Path(__file__).parents[2] / "config" / "lazaretto.toml"
@@ -61,7 +62,7 @@ def test_file_goes_over_defaults_and_command_line_over_file(tmp_path):
         '[smtp]\nlisten = "127.0.0.1:1"\nmax_recipients = 7\n[sandbox.limits]\npages = 3\n[mail]\nparts = 9\n'
     )
     settings = config.load(file, {"smtp": {"listen": "[::1]:0"}})
-    assert settings.smtp.listen_address == ("::1", 0)
+    assert settings.smtp.listen_addresses == (Address("smtp", "::1", 0),)
     assert settings.smtp.max_recipients == 7
     assert settings.sandbox.limits == dataclasses.replace(Limits(), pages=3)
     assert settings.mail == settings.policy.bounds == dataclasses.replace(Bounds(), parts=9)
@@ -72,6 +73,10 @@ def test_file_goes_over_defaults_and_command_line_over_file(tmp_path):
     [
         ("[smtp]\nlisten = 5", ["smtp.listen", "string"]),
         ('[smtp]\nlisten = "nowhere"', ["smtp.listen", "HOST:PORT", "nowhere"]),
+        ('[smtp]\ntls = "may"', ["smtp.tls_certificate", "STARTTLS"]),
+        ('[smtp]\ntls = "may"\ntls_certificate = ""', ["smtp.tls_certificate", "STARTTLS"]),
+        ('[relay]\ntls = "verify"\nnext_hop = "unix:/run/lmtp"', ["relay.tls_name", "Unix socket"]),
+        ("[relay]\nnext_hop = []", ["relay.next_hop", "at least 1"]),
         ("[smtp]\nlisen = 1", ["smtp.lisen", "no such key", "did you mean smtp.listen?"]),
         ("[smpt]\n", ["smpt", "did you mean smtp?"]),
         ("[sandbox.limits]\npages = 0", ["sandbox.limits.pages", "greater than 0"]),

@@ -15,8 +15,9 @@ from gateway.daemon import build
 from gateway.originals.store import Originals
 from gateway.outcome import Kind
 from gateway.pipeline import Rooms, handle
-from gateway.smtp.client import NextHop, dot_stuffed
+from gateway.smtp.client import NextHop
 from gateway.smtp.envelope import Envelope, Recipient
+from gateway.smtp.transaction import dot_stuffed
 from sandbox import contract
 from tests.fakes.next_hop import DROP, HANG, STEPS, scripted_next_hop
 from tests.fakes.sandbox import BUG, FULL_DISK, SAFE_PDF, UNAVAILABLE, FakeSandbox
@@ -118,7 +119,8 @@ async def test_250_is_never_answered_before_the_next_hops_own(tmp_path, step, an
 async def test_the_client_hears_250_only_after_the_next_hop_has_said_it(tmp_path):
     async with scripted_next_hop({"dot": HANG}) as hop:
         server, _, _ = build(settings(tmp_path, hop.port), FakeSandbox())
-        _, port = await server.start()
+        [address] = await server.start()
+        port = address.port
         async with talking(port) as talk:
             await talk.open_message()
             await talk.send(TEXT_ONLY.replace(b"\r\n.", b"\r\n..") + b".\r\n")
@@ -135,7 +137,8 @@ async def test_a_client_that_leaves_during_the_final_exchange_does_not_stop_it_a
     with structlog.testing.capture_logs() as logs:
         async with scripted_next_hop({"dot": HANG}) as hop:
             server, next_hop, _ = build(settings(tmp_path, hop.port), FakeSandbox())
-            _, port = await server.start()
+            [address] = await server.start()
+            port = address.port
             async with talking(port) as talk:
                 await talk.open_message()
                 await talk.send(TEXT_ONLY.replace(b"\r\n.", b"\r\n..") + b".\r\n")
@@ -185,7 +188,8 @@ async def test_when_the_original_cannot_be_kept_it_is_451_and_nothing_is_sent(tm
 async def test_a_bug_is_451_to_the_client_and_the_next_message_passes(tmp_path):
     async with scripted_next_hop() as hop:
         server, _, _ = build(settings(tmp_path, hop.port), FakeSandbox({b"the": BUG}))
-        _, port = await server.start()
+        [address] = await server.start()
+        port = address.port
         async with talking(port) as talk:
             reply = await talk.deliver(with_attachments(DOCUMENT) + b".\r\n")
             assert reply.startswith("451 4.3.0 ")
@@ -198,7 +202,8 @@ async def test_a_client_that_leaves_cancels_the_sandbox(tmp_path):
     async with scripted_next_hop() as hop:
         sandbox = FakeSandbox({b"the": HANGS})
         server, _, _ = build(settings(tmp_path, hop.port), sandbox)
-        _, port = await server.start()
+        [address] = await server.start()
+        port = address.port
         async with talking(port) as talk:
             await talk.open_message()
             await talk.send(with_attachments(DOCUMENT) + b".\r\n")
@@ -289,7 +294,8 @@ async def test_every_message_of_the_corpus_is_one_mail_or_one_refusal_on_the_wir
     sandbox = FakeSandbox()
     async with scripted_next_hop() as hop:
         server, _, _ = build(settings(tmp_path, hop.port), sandbox)
-        _, port = await server.start()
+        [address] = await server.start()
+        port = address.port
         async with talking(port) as talk:
             reply = await talk.deliver(dot_stuffed(message))
             assert (await talk.ask("NOOP")).startswith("250 ")

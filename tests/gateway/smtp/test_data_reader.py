@@ -57,7 +57,7 @@ def test_any_chunking_reads_what_a_whole_reading_does(wire, chunks):
 @given(body=st.binary(max_size=300).map(lambda body: re.sub(rb"[\r\n\0]", b"\r\n", body) + b"\r\n"))
 @settings(max_examples=200, deadline=None)
 def test_dot_stuffing_is_undone_exactly(body):
-    from gateway.smtp.client import dot_stuffed
+    from gateway.smtp.transaction import dot_stuffed
 
     reader, rest = read(dot_stuffed(body))
     assert rest == b""

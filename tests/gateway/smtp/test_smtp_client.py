@@ -10,8 +10,9 @@ import structlog
 
 from gateway.config import RelaySettings
 from gateway.outcome import Kind
-from gateway.smtp.client import NextHop, dot_stuffed
+from gateway.smtp.client import NextHop
 from gateway.smtp.envelope import Envelope, Recipient
+from gateway.smtp.transaction import dot_stuffed
 from tests.fakes.next_hop import DROP, HANG, STEPS, scripted_next_hop
 
 MESSAGE = b"Subject: x\r\n\r\n.dot\r\n..dots\r\ntext\r\n"
@@ -31,7 +32,9 @@ def next_hop(port: int, **seconds: float) -> NextHop:
 
 async def relayed(script, envelope=ONE, message=MESSAGE, **seconds):
     async with scripted_next_hop(script) as hop:
-        ended = await next_hop(hop.port, **seconds).relay(envelope, message)
+        relay = next_hop(hop.port, **seconds)
+        ended = await relay.relay(envelope, message)
+        await relay.drain(1)
         await asyncio.sleep(0.02)  # QUIT is not waited for
         return ended, hop
 

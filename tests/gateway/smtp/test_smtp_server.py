@@ -12,7 +12,7 @@ import pytest
 
 from gateway.config import SmtpSettings
 from gateway.outcome import Kind, Outcome, from_next_hop, outcome
-from gateway.smtp.server import SmtpServer
+from gateway.smtp.listener import SmtpServer
 from tests.fakes.dialog import read_dialog, run_dialog
 from tests.fakes.talk import talking
 from tests.gateway.corpus import corpus_files
@@ -55,7 +55,8 @@ async def serving(handle=None, *, offers=None, answer_seconds=600.0, **settings)
         answer_seconds=answer_seconds,
         **more,
     )
-    _, server.port = await server.start()
+    [address] = await server.start()
+    server.port = address.port
     server.recorder = handle
     try:
         yield server
