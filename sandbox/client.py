@@ -42,6 +42,7 @@ class Limits:
     page_text_bytes: int = 1 << 20
     seconds: float = 300.0
     page_seconds: float = 60.0
+    cpu_seconds: float = 400.0
     memory_bytes: int = 2 * 1024 * 1024 * 1024
     processes: int = 256
     dpi: int = 150
@@ -72,7 +73,7 @@ class NotFlattened:
 class SandboxSettings:
     """How sandboxes are started; `[sandbox]` in the configuration."""
 
-    runtime: str = "auto"  # the outer container: auto, runc or podman
+    runtime: str = "auto"  # the outer container: auto, runc, crun, podman or docker
     platform: str = "auto"  # gVisor's platform: auto, systrap or ptrace
     cache_dir: Path | None = None  # where the image is kept; None: /var/cache/lazaretto as root, else the user's cache
     concurrency: int = 2  # documents under way at once

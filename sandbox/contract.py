@@ -44,11 +44,11 @@ UNKNOWN_TYPE = "unknown_type"  # not a kind of document that can be flattened
 TOO_MANY_PAGES = "too_many_pages"
 PAGE_TOO_LARGE = "page_too_large"  # wider or higher than the bound, in points
 TOO_MANY_PIXELS = "too_many_pixels"  # one page, or all of them together
-OUT_OF_MEMORY = "out_of_memory"
+OUT_OF_MEMORY = "out_of_memory"  # said by the guest, or found by the host when the sandbox was killed
 # these are the host's own findings; a guest that claims one is lying
 DOCUMENT_TOO_LARGE = "document_too_large"  # more bytes in than the bound
 OUTPUT_TOO_LARGE = "output_too_large"  # more bytes out than the bound
-DEADLINE = "deadline"  # wall-clock time ran out
+DEADLINE = "deadline"  # wall-clock or processor time ran out
 TYPE_MISMATCH = "type_mismatch"  # called a PDF by its name, mere text by its content: no reader would open it as either
 SANDBOX_DIED = "sandbox_died"  # ended without an end mark
 SANDBOX_LIED = "sandbox_lied"  # broke this contract

@@ -37,10 +37,14 @@ ENVIRONMENT = (
 )
 
 
-def runsc_arguments(platform: str) -> list[str]:
-    """The outer container's first process: runsc on the bundle, with `platform` systrap or ptrace."""
+def runsc_arguments(platform: str, *, rootless: bool = False) -> list[str]:
+    """The outer container's first process: runsc on the bundle, with `platform` systrap or ptrace.
+
+    `rootless` where that process holds no capability in a user namespace of its own, so that runsc makes one.
+    """
     return [
         RUNSC,
+        *(["--rootless"] if rootless else []),
         f"--root={STATE}",
         f"--platform={platform}",
         "--network=none",  # no network stack at all

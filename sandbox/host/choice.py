@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.client import Flattened, Limits, SandboxUnavailableError
+from sandbox.host.runtime import quirks
 from sandbox.host.runtime.direct import Direct
+from sandbox.host.runtime.docker import Docker
+from sandbox.host.runtime.facts import numbers, this_host
 from sandbox.host.runtime.podman import Podman
 from sandbox.image import cache
 
@@ -28,12 +31,17 @@ if TYPE_CHECKING:
     from sandbox.client import SandboxSettings
     from sandbox.host.runtime.base import OuterRuntime, Plan
 
-RUNTIMES: dict[str, Callable[[], OuterRuntime]] = {  # in the order `auto` tries them
+RUNTIMES: dict[str, Callable[[], OuterRuntime]] = {
     "runc": partial(Direct, "runc"),
     "crun": partial(Direct, "crun"),
     "podman": Podman,
+    "docker": Docker,
 }
-PLATFORMS = ("systrap", "ptrace")  # likewise; kvm is never tried: it hangs in a nested machine
+# The order in which `auto` tries them: what is fewest programs first. An ordinary user's runc and crun run the outer
+# container as that user itself, Podman as one of its subordinate ids: so Podman is first there.
+ORDER_OF_ROOT = ("runc", "crun", "podman", "docker")
+ORDER_OF_USERS = ("podman", "runc", "crun", "docker")
+PLATFORMS = ("systrap", "ptrace")  # in the order of trial; kvm is never tried: it hangs in a nested machine
 CANARY = b"Lazaretto canary: if you can read this, a sandbox came up and answered.\n"
 CANARY_SECONDS = 60.0  # a platform that hangs is found out then
 
@@ -79,7 +87,8 @@ def candidates(settings: SandboxSettings) -> list[tuple[str, str]]:
     for value, known in ((settings.runtime, RUNTIMES), (settings.platform, PLATFORMS)):
         if value != "auto" and value not in known:
             raise SandboxUnavailableError(f"sandbox: {value!r} is not one of auto, {', '.join(known)}")
-    runtimes = RUNTIMES if settings.runtime == "auto" else (settings.runtime,)
+    order = ORDER_OF_ROOT if os.geteuid() == 0 else ORDER_OF_USERS
+    runtimes = [name for name in order if name in RUNTIMES] if settings.runtime == "auto" else [settings.runtime]
     platforms = PLATFORMS if settings.platform == "auto" else (settings.platform,)
     return [(runtime, platform) for runtime in runtimes for platform in platforms]
 
@@ -91,17 +100,25 @@ def attempt(name: str, platform: str, plan: Plan, settings: SandboxSettings) -> 
     runtime = RUNTIMES[name]()
     try:
         version = runtime.version()
-    except (OSError, subprocess.SubprocessError):
+    except FileNotFoundError:
         return Trial(name, "", platform, "not installed")
+    except (OSError, subprocess.SubprocessError) as failure:
+        return Trial(name, "", platform, f"installed, but it does not answer: {_last_line(failure)}")
     limits = replace(Limits(), seconds=CANARY_SECONDS, page_seconds=CANARY_SECONDS)
     trial_plan = replace(plan, platform=platform, limits=limits)
     with tempfile.TemporaryDirectory() as directory:
         try:
             result = flatten_with(runtime, trial_plan, CANARY, Path(directory) / "canary.pdf", settings=settings)
         except SandboxUnavailableError as failure:
-            return Trial(name, version, platform, str(failure))
+            known = quirks.advice(name, numbers(version), this_host())
+            return Trial(name, version, platform, f"{failure}{f' ({known})' if known else ''}")
     error = "" if isinstance(result, Flattened) else f"the canary came back as {result.reason}"
     return Trial(name, version, platform, error, result.seconds)
+
+
+def _last_line(failure: Exception) -> str:
+    said = getattr(failure, "stderr", None)
+    return str(said or failure).strip().rpartition("\n")[2]
 
 
 def _memory(plan: Plan, settings: SandboxSettings) -> Path:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sandbox.client import CHOSEN, Finding, SandboxUnavailableError
 from sandbox.host import choice
 from sandbox.host.runtime.base import Plan
-from sandbox.host.runtime.direct import has_cgroups
+from sandbox.host.runtime.facts import has_cgroups
 from sandbox.host.service import state_directory
 from sandbox.image import cache
 

@@ -3,8 +3,9 @@
 Trusts: the runtime to destroy what it started. Does not trust: the document, nor any byte that comes back. Fails: with
 a reason of the contract where the document is at fault, `SandboxUnavailableError` where no sandbox came up: the guest
 says HELLO before it reads a byte of the document, so that what ends before HELLO is the house's own failure.
-Bounds: wall-clock time for the whole and for the time between two pages, a few kilobytes of standard error, and what
-untrusted_answer.py and flatten.py bound.
+Bounds: wall-clock time for the whole and for the time between two pages, processor time, memory (the kernel's bound
+where there is a cgroup, ours where there is none), a few kilobytes of standard error, and what untrusted_answer.py and
+flatten.py bound.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from sandbox import contract
 from sandbox.client import Flattened, NotFlattened, SandboxUnavailableError, Want
 from sandbox.host import flatten
+from sandbox.host.meter import FULL
 from sandbox.host.untrusted_answer import Answer, Died, Lied, Page, Refused
 
 if TYPE_CHECKING:
@@ -29,10 +31,14 @@ if TYPE_CHECKING:
 
 STDERR_KEPT = 4096  # bytes of a dying runtime's last words, for the log
 CHUNK = 1 << 16
+LOOK_SECONDS = 0.25  # between two looks at what a container has used
 
 
 class Watch:
-    """Destroys the container when it is late: in all, or since the last page."""
+    """Destroys the container when it is late, in all or since the last page, and when it has used too much.
+
+    The kernel kills for memory where the container has a cgroup; where it has none, this is what bounds it.
+    """
 
     def __init__(self, container: OuterContainer, limits: Limits) -> None:
         self._container = container
@@ -40,8 +46,14 @@ class Watch:
         self._end = time.monotonic() + limits.seconds
         self._page_end = time.monotonic() + limits.page_seconds
         self._over = threading.Event()
-        self.late = False
+        self._most = 0
+        self.killed = ""  # the reason of the contract, where this watch ended the container
         threading.Thread(target=self._run, daemon=True, name="watch").start()
+
+    @property
+    def memory_was_full(self) -> bool:
+        """True where the container came up to its bound of memory, whoever then ended it."""
+        return self._most >= self._limits.memory_bytes * FULL
 
     def page_came(self) -> None:
         """Give the next page its time."""
@@ -51,12 +63,28 @@ class Watch:
         """The job is over."""
         self._over.set()
 
+    def look(self) -> str:
+        """The bound that is passed by now, as a reason of the contract; "" where none is."""
+        if time.monotonic() >= min(self._end, self._page_end):
+            return contract.DEADLINE
+        usage = self._container.meter.read() if self._container.meter else None
+        if usage is None:
+            return ""
+        self._most = max(self._most, usage.memory)
+        if usage.memory > self._limits.memory_bytes:
+            return contract.OUT_OF_MEMORY
+        return contract.DEADLINE if usage.cpu > self._limits.cpu_seconds else ""
+
     def _run(self) -> None:
-        while not self._over.wait(max(0.0, min(self._end, self._page_end) - time.monotonic())):
-            if time.monotonic() >= min(self._end, self._page_end):
-                self.late = True
+        while not self._over.wait(self._until_next_look()):
+            if reason := self.look():
+                self.killed = reason
                 self._container.destroy()
                 return
+
+    def _until_next_look(self) -> float:
+        left = min(self._end, self._page_end) - time.monotonic()
+        return max(0.0, min(left, LOOK_SECONDS))
 
 
 class Job:
@@ -81,6 +109,7 @@ class Job:
             return Flattened(output, media_type, self._found, pages, output.stat().st_size, seconds)
         except (Died, Lied, Refused, flatten.OutputTooLarge) as outcome:
             output.unlink(missing_ok=True)
+            self._watch.look()  # while there still is something to see
             self._end(threads)  # standard error is whole only then
             reason = self._reason(outcome)
             return NotFlattened(reason, self._found, time.monotonic() - started)
@@ -114,7 +143,7 @@ class Job:
         return flatten.write_picture(picture, output), 1
 
     def _ended_by_itself(self) -> None:
-        if self._watch.late:  # whole, but it had to be killed: a sandbox that does not end is not trusted
+        if self._watch.killed:  # whole, but it had to be killed: a sandbox that does not end is not trusted
             raise Died
 
     def _watched(self, pages: Iterator[Page]) -> Iterator[Page]:
@@ -125,15 +154,17 @@ class Job:
     def _reason(self, outcome: Exception) -> str:
         if not self._alive:
             words = self.last_words.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            late = "it did not come up in time" if self._watch.late else words or "it ended without a word"
+            late = "it did not come up in time" if self._watch.killed else words or "it ended without a word"
             raise SandboxUnavailableError(f"a sandbox did not start: {late}; run `lazaretto doctor`")
-        if self._watch.late:
-            return contract.DEADLINE
+        if self._watch.killed:
+            return self._watch.killed
         if isinstance(outcome, Refused):
             return outcome.reason
         if isinstance(outcome, flatten.OutputTooLarge):
             return contract.OUTPUT_TOO_LARGE
-        return contract.SANDBOX_LIED if isinstance(outcome, Lied) else contract.SANDBOX_DIED
+        if isinstance(outcome, Lied):
+            return contract.SANDBOX_LIED
+        return contract.OUT_OF_MEMORY if self._watch.memory_was_full else contract.SANDBOX_DIED
 
     def _start_threads(self, untrusted_document: bytes, want: Want) -> list[threading.Thread]:
         request = request_header(self._limits, len(untrusted_document), want, text_layer=self._text_layer)

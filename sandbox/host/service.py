@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import os
 import secrets
 import shutil
@@ -22,7 +21,6 @@ from sandbox.client import Flattened, NotFlattened, SandboxUnavailableError, Wan
 from sandbox.host import choice
 from sandbox.host.job import Job
 from sandbox.host.runtime.base import Plan
-from sandbox.host.runtime.direct import DIRECT
 from sandbox.image import cache
 
 if TYPE_CHECKING:
@@ -130,9 +128,6 @@ def _sweep(left: Path) -> None:
     pid = left.name.removeprefix(STATE_PREFIX).partition("-")[0]
     if pid.isdigit() and Path("/proc", pid).exists():
         return
-    for program in DIRECT:
-        with contextlib.suppress(OSError):
-            for container in (left / program).iterdir():
-                command = [program, "--root", str(left / program), "delete", "--force", container.name]
-                subprocess.run(command, check=False, capture_output=True, timeout=10)
+    for make in choice.RUNTIMES.values():
+        make().sweep(left)
     shutil.rmtree(left, ignore_errors=True)

@@ -20,6 +20,7 @@ from sandbox.image import recipe
 SANDBOX = Path(__file__).resolve().parent.parent
 PROFILE = SANDBOX / "image" / "registrymodifications.xcu"
 DIGITS = 16  # of a SHA-256: names, not a defence
+SYSTEM = Path("/var/cache/lazaretto")
 INFO = "info.json"
 
 
@@ -48,7 +49,7 @@ def cache_directory(configured: Path | None = None) -> Path:
     if given := os.environ.get("LAZARETTO_CACHE") or os.environ.get("CACHE_DIRECTORY"):
         return Path(given)
     if os.geteuid() == 0:
-        return Path("/var/cache/lazaretto")
+        return SYSTEM
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lazaretto"
 
 
@@ -85,10 +86,16 @@ def image_key() -> str:
 
 
 def current_image(configured: Path | None = None) -> Image | None:
-    """The built image of this recipe, or None where it has not been built."""
+    """The built image of this recipe, or None where it has not been built.
+
+    Where no directory is configured, an ordinary user finds the one that root built too.
+    """
     key = image_key()
-    path = cache_directory(configured) / f"image-{key}"
-    return Image(path, key) if (path / INFO).exists() else None
+    own = cache_directory(configured)
+    for directory in (own,) if configured else (own, SYSTEM):
+        if (directory / f"image-{key}" / INFO).exists():
+            return Image(directory / f"image-{key}", key)
+    return None
 
 
 def _digest(*parts: bytes) -> str:

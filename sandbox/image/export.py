@@ -6,13 +6,13 @@ The same tree gives the same bytes: members in order, owned by root, at one time
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sandbox.image.cache import Image
 
 
-def export_image(image: Image, stream: BinaryIO) -> None:
+def export_image(image: Image, stream: IO[bytes]) -> None:
     """Write the outer root as tar to `stream`; raises OSError where it could not be written whole."""
     options = [
         "--create",

@@ -33,8 +33,8 @@ def imported():
 def test_the_exported_image_flattens_a_document(imported: str, monkeypatch, tmp_path: Path):
     of_the_tree = podman.podman_options
 
-    def of_the_image(plan, job: str) -> list[str]:
-        options = of_the_tree(plan, job)
+    def of_the_image(*arguments) -> list[str]:
+        options = of_the_tree(*arguments)
         assert options[-2] == "--rootfs"
         return [*options[:-2], imported]
 

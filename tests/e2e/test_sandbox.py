@@ -10,7 +10,6 @@ import pytest
 
 from sandbox import contract
 from sandbox.client import Flattened, Limits, NotFlattened, SandboxSettings, Want
-from sandbox.host.choice import candidates
 from sandbox.host.service import LocalSandbox
 from tests.corpus import documents
 
@@ -39,19 +38,6 @@ def test_every_format_of_our_own_comes_back_with_its_text(name: str, sandbox: Lo
     assert text in text_of(result)
     with pymupdf.open(result.path) as pdf:
         assert len(set(pdf[0].get_pixmap(dpi=50).samples)) > 1, "the page is blank"
-
-
-@pytest.mark.parametrize(("runtime", "platform"), candidates(SETTINGS))
-def test_each_runtime_and_each_platform_converts_an_office_document(runtime: str, platform: str, tmp_path: Path):
-    opened = LocalSandbox.open(replace(SETTINGS, runtime=runtime, platform=platform))
-    try:
-        result = opened.flatten_now(documents.docx("Which runtime", pages=2), tmp_path / "out.pdf")
-    finally:
-        opened.close()
-    assert isinstance(result, Flattened), result
-    assert result.pages == 2
-    assert "Which runtime 2" in text_of(result)
-    assert list(Path(opened.plan.state.parent).glob(f"{opened.plan.state.name}*")) == []
 
 
 BAD = {

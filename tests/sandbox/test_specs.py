@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.airlock import inner
 from sandbox.client import Limits
-from sandbox.host.runtime import base, oci
+from sandbox.host.runtime import base, facts, oci
 from sandbox.host.runtime.podman import podman_options
 from sandbox.image.cache import Image
 
@@ -111,7 +111,7 @@ def test_what_escapes_are_made_of_is_not_allowed(call: str):
 
 
 def test_podman_is_told_what_the_specification_says():
-    options = podman_options(PLAN, "job")
+    options = podman_options(PLAN, "job", facts.this_host(), frozenset())
     for option in ("--network=none", "--read-only", "--cap-drop=all", "--security-opt=no-new-privileges"):
         assert option in options
     assert f"--security-opt=seccomp={base.SECCOMP}" in options

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandbox.client import Limits
+    from sandbox.host.meter import Meter
     from sandbox.image.cache import Image
 
 SECCOMP = Path(__file__).resolve().parent.parent.parent / "image" / "seccomp.json"
@@ -25,8 +26,9 @@ SECCOMP = Path(__file__).resolve().parent.parent.parent / "image" / "seccomp.jso
 # What runsc needs to set up its sandbox process, in a user namespace whose root is nobody on the host. They were found
 # by taking eleven away one by one; an unprivileged process may make itself such a namespace anyway. Never SYS_PTRACE.
 CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_SETUID", "CAP_SETGID")
+LABEL = "label=type:container_engine_t"  # SELinux: a container that makes containers
 OPEN_FILES = 4096  # explicit: raising it above the parent's would need CAP_SYS_RESOURCE
-TMPFS = {"/run": "size=4m,mode=0700", "/tmp": "size=4m,mode=1777"}  # noqa: S108 - the container's own
+TMPFS = {"/run": "size=4m,mode=1777", "/tmp": "size=4m,mode=1777"}  # noqa: S108 - the container's own
 END_SECONDS = 10.0  # for a killed container to be gone
 
 
@@ -44,10 +46,9 @@ class Plan:
     policy: Path = SECCOMP
     command: tuple[str, ...] = ()  # the outer container's first process; (): runsc on the bundle
 
-    @property
-    def arguments(self) -> list[str]:
-        """The outer container's first process and its arguments."""
-        return list(self.command) or inner.runsc_arguments(self.platform)
+    def arguments(self, *, rootless: bool = False) -> list[str]:
+        """The outer container's first process and its arguments; `rootless`: it holds no capability there."""
+        return list(self.command) or inner.runsc_arguments(self.platform, rootless=rootless)
 
 
 @dataclass(slots=True)
@@ -56,6 +57,7 @@ class OuterContainer:
 
     process: subprocess.Popen[bytes]
     remove: Callable[[], None]
+    meter: Meter | None = None  # None: nothing can be told of what it uses
 
     def destroy(self) -> None:
         """Kill the container and all in it; safe to call twice and from any thread."""
@@ -71,10 +73,17 @@ class OuterContainer:
 class OuterRuntime(Protocol):
     """A way to start outer containers."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in the configuration."""
+        ...
 
     def version(self) -> str:
-        """The program's version; raises OSError or subprocess.SubprocessError where it cannot be called."""
+        """The engine's version; raises OSError or subprocess.SubprocessError where it cannot be called."""
+        ...
+
+    def sweep(self, state: Path) -> None:
+        """Remove the containers of a process that is gone and left `state`; raises nothing."""
         ...
 
     def start(self, plan: Plan, job: str) -> OuterContainer:
@@ -84,5 +93,26 @@ class OuterRuntime(Protocol):
 
 def version_of(program: str) -> str:
     """The first line of `program --version`."""
-    done = subprocess.run([program, "--version"], check=True, capture_output=True, text=True, timeout=20)
-    return done.stdout.partition("\n")[0].strip()
+    return answer([program, "--version"]).partition("\n")[0].strip()
+
+
+def answer(command: list[str], seconds: float = 20.0) -> str:
+    """What a command prints; raises OSError or subprocess.SubprocessError where it fails or hangs."""
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds).stdout
+
+
+def quietly(command: list[str], seconds: float = 20.0) -> None:
+    """Run a command for what it does; how it ends is no matter."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(command, check=False, capture_output=True, timeout=seconds)
+
+
+def pid_in(path: Path) -> Callable[[], int | None]:
+    """A reader of the file that an engine writes its container's first process to."""
+
+    def read() -> int | None:
+        with contextlib.suppress(OSError, ValueError):
+            return int(path.read_text())
+        return None
+
+    return read

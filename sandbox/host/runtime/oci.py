@@ -103,7 +103,7 @@ def _process(plan: Plan) -> dict[str, Any]:
     limits = {"RLIMIT_NOFILE": base.OPEN_FILES, "RLIMIT_CORE": 0}
     return {
         "user": {"uid": 0, "gid": 0},
-        "args": plan.arguments,
+        "args": plan.arguments(),
         "env": ["PATH=/usr/bin"],
         "cwd": "/",
         "capabilities": {kind: list(base.CAPABILITIES) for kind in ("bounding", "effective", "permitted")},

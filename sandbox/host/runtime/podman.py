@@ -6,17 +6,19 @@ image at each start. Everything an engine would choose by itself is chosen here.
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from sandbox.host.runtime import base, oci
-from sandbox.host.runtime.direct import has_cgroups
+from sandbox.host.meter import TreeMeter
+from sandbox.host.runtime import base, oci, policies, quirks
+from sandbox.host.runtime.facts import Host, has_cgroups, numbers, this_host
+from sandbox.host.runtime.quirks import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 COMMAND_SECONDS = 20.0
 NPROC = 16_384  # counted over all of the user's containers; the cgroup's bound on one is lower
@@ -27,32 +29,51 @@ class Podman:
 
     name = "podman"
 
+    def __init__(self, host: Host | None = None) -> None:
+        self._host = host or this_host()
+        self._effects: frozenset[Effect] | None = None
+
     def version(self) -> str:
         """The version of Podman."""
         return base.version_of(self.name)
 
     def start(self, plan: base.Plan, job: str) -> base.OuterContainer:
         """Run it; see OuterRuntime."""
+        if self._effects is None:
+            self._effects = quirks.effects(self.name, numbers(self.version()), self._host)
+        pid_file = self._files(plan.state) / f"{job}.pid"
+        options = [f"--pidfile={pid_file}", *podman_options(plan, job, self._host, self._effects)]
         process = subprocess.Popen(
-            [self.name, "run", *podman_options(plan, job), *plan.arguments],
+            [self.name, "run", *options, *plan.arguments()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        return base.OuterContainer(process, self._remover(job))
+        return base.OuterContainer(process, self._remover(job, pid_file), TreeMeter(base.pid_in(pid_file)))
 
-    def _remover(self, job: str) -> Callable[[], None]:
+    def sweep(self, state: Path) -> None:
+        """Remove what a process that is gone left; see OuterRuntime."""
+        for pid_file in (state / self.name).glob("*.pid"):
+            self._remover(pid_file.stem, pid_file)()
+
+    def _files(self, state: Path) -> Path:
+        directory = state / self.name
+        directory.mkdir(mode=0o700, exist_ok=True)
+        return directory
+
+    def _remover(self, job: str, pid_file: Path) -> Callable[[], None]:
         def remove() -> None:
-            command = [self.name, "rm", "--force", "--time=0", "--ignore", job]
-            subprocess.run(command, check=False, capture_output=True, timeout=COMMAND_SECONDS)
+            base.quietly([self.name, "rm", "--force", "--time=0", "--ignore", job], COMMAND_SECONDS)
+            pid_file.unlink(missing_ok=True)
 
         return remove
 
 
-def podman_options(plan: base.Plan, job: str) -> list[str]:
+def podman_options(plan: base.Plan, job: str, host: Host, effects: frozenset[Effect]) -> list[str]:
     """The options of `podman run` before the command, the root filesystem last."""
     tmpfs = [f"--tmpfs={path}:rw,nosuid,nodev,noexec,{options}" for path, options in base.TMPFS.items()]
+    policy = policies.with_explicit_enosys(plan) if Effect.EXPLICIT_ENOSYS in effects else plan.policy
     return [
         f"--name={job}",
         "--rm",
@@ -65,8 +86,8 @@ def podman_options(plan: base.Plan, job: str) -> list[str]:
         "--read-only",
         "--read-only-tmpfs=false",
         "--security-opt=no-new-privileges",
-        f"--security-opt=seccomp={plan.policy}",
-        "--security-opt=label=type:container_engine_t",
+        f"--security-opt=seccomp={policy}",
+        *([f"--security-opt={base.LABEL}"] if Effect.LABEL in effects else []),
         "--cap-drop=all",
         *(f"--cap-add={capability}" for capability in base.CAPABILITIES),
         f"--ulimit=nofile={base.OPEN_FILES}:{base.OPEN_FILES}",
@@ -75,7 +96,8 @@ def podman_options(plan: base.Plan, job: str) -> list[str]:
         "--env=PATH=/usr/bin",
         "--entrypoint=[]",
         *tmpfs,
-        *_identity_and_bounds(plan),
+        *_identity(host, effects),
+        *_bounds(plan, host),
         "--rootfs",
         str(plan.image.rootfs),
     ]
@@ -86,14 +108,15 @@ def _processes() -> int:
     return NPROC if hard == resource.RLIM_INFINITY else min(hard, NPROC)
 
 
-def _identity_and_bounds(plan: base.Plan) -> list[str]:
-    options = []
-    if os.geteuid() == 0:
+def _identity(host: Host, effects: frozenset[Effect]) -> list[str]:
+    if host.root:
         mapping = f"0:{oci.FIRST_HOST_ID}:{oci.IDS}"
-        options += [f"--uidmap={mapping}", f"--gidmap={mapping}"]
-    if os.geteuid() == 0 and has_cgroups():
-        memory = plan.limits.memory_bytes
-        options += [f"--memory={memory}", f"--memory-swap={memory}", f"--pids-limit={plan.limits.processes}"]
-    else:
-        options += ["--pids-limit=0"]
-    return options
+        return [f"--uidmap={mapping}", f"--gidmap={mapping}"]
+    return ["--userns=nomap"] if Effect.NOMAP in effects else []
+
+
+def _bounds(plan: base.Plan, host: Host) -> list[str]:
+    if not (host.root and has_cgroups()):
+        return ["--pids-limit=0"]
+    memory = plan.limits.memory_bytes
+    return [f"--memory={memory}", f"--memory-swap={memory}", f"--pids-limit={plan.limits.processes}"]

@@ -1,0 +1,130 @@
+"""Every outer runtime, for real: as root and as an ordinary user, each with both of gVisor's platforms."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pymupdf
+import pytest
+
+from sandbox.client import CHOSEN, Flattened, Limits, SandboxSettings, examine
+from sandbox.host import choice
+from sandbox.host.runtime import base, facts, policies, quirks
+from sandbox.host.runtime.podman import Podman
+from sandbox.host.service import LocalSandbox
+from tests.corpus import documents
+from tests.e2e.engines import ONLY_VERSION_1, docker_engine, ordinary_user
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
+PLATFORMS = choice.PLATFORMS
+
+
+@pytest.fixture(scope="module")
+def docker(tmp_path_factory):
+    with docker_engine(tmp_path_factory.mktemp("docker")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory):
+    with ordinary_user(tmp_path_factory.mktemp("user")) as made:
+        yield made
+
+
+def converts(runtime: str, platform: str, directory: Path) -> None:
+    opened = LocalSandbox.open(SandboxSettings(runtime=runtime, platform=platform))
+    try:
+        result = opened.flatten_now(documents.docx("Which runtime", pages=2), directory / "out.pdf")
+    finally:
+        opened.close()
+    assert isinstance(result, Flattened), result
+    with pymupdf.open(result.path) as pdf:
+        assert "Which runtime 2" in pdf[1].get_text()
+    assert list(Path(opened.plan.state.parent).glob(f"{opened.plan.state.name}*")) == []
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("runtime", ["runc", "crun", "podman"])
+def test_as_root_an_office_document_is_flattened(runtime: str, platform: str, tmp_path: Path):
+    if os.geteuid() != 0:
+        pytest.skip("not root")
+    converts(runtime, platform, tmp_path)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_docker_engine_flattens_an_office_document(docker, platform: str, tmp_path: Path):
+    converts("docker", platform, tmp_path)
+
+
+def test_docker_keeps_one_image_of_this_recipe_and_no_container(docker, tmp_path: Path):
+    converts("docker", "systrap", tmp_path)
+    images = base.answer(["docker", "images", "--format={{.Repository}}"]).split()
+    assert images == ["lazaretto-sandbox"]
+    assert base.answer(["docker", "ps", "--all", "--quiet"]) == ""
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("runtime", ["runc", "podman"])
+def test_an_ordinary_user_flattens_an_office_document(user, runtime: str, platform: str):
+    answer = user.attempt(runtime, platform)
+    assert answer["outcome"] == "2 pages"
+    assert answer["chosen"].startswith(f"{runtime} with gVisor {platform}")
+    assert answer["left"] == ""
+
+
+def test_an_ordinary_users_crun_works_where_there_are_no_hybrid_cgroups(user):
+    assert user.attempt("crun", "systrap", prefix=ONLY_VERSION_1)["outcome"] == "2 pages"
+
+
+def test_an_ordinary_users_crun_says_what_hybrid_cgroups_want(user):
+    if facts.this_host().cgroups != "hybrid":
+        pytest.skip("no hybrid cgroups here")
+    assert "systemd.unified_cgroup_hierarchy=1" in user.attempt("crun", "systrap")["error"]
+
+
+def test_an_ordinary_users_first_choice_is_the_one_that_does_not_run_as_that_user(user):
+    assert user.attempt("auto", "auto")["chosen"].startswith("podman with gVisor systrap")
+
+
+def test_the_explicit_policy_for_old_engines_works_as_well(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(quirks, "effects", lambda *_: frozenset({quirks.Effect.EXPLICIT_ENOSYS}))
+    written = []
+    explicit = policies.with_explicit_enosys
+    monkeypatch.setattr(policies, "with_explicit_enosys", lambda plan: written.append(1) or explicit(plan))
+    settings = SandboxSettings(runtime="podman")
+    opened = LocalSandbox.open(replace(settings, limits=replace(Limits(), seconds=100.0)))
+    opened.runtime = Podman()
+    try:
+        assert isinstance(opened.flatten_now(documents.pdf(), tmp_path / "out.pdf"), Flattened)
+    finally:
+        opened.close()
+    assert written
+
+
+def test_doctor_tells_of_every_runtime_why_it_was_chosen_or_not():
+    findings = {finding.name: finding for finding in examine(SandboxSettings())}
+    assert findings[CHOSEN].ok
+    for runtime in choice.RUNTIMES:
+        for platform in PLATFORMS:
+            assert findings[f"{runtime} + gVisor {platform}"].found
+
+
+def test_the_containers_of_a_process_that_was_killed_are_swept_by_the_next(docker, tmp_path: Path):
+    for runtime in choice.RUNTIMES:
+        state = tmp_path / f"sandboxes-0-{runtime}"
+        state.mkdir()
+        opened = LocalSandbox.open(SandboxSettings(runtime=runtime))
+        plan = replace(opened.plan, state=state)
+        container = opened.runtime.start(plan, f"lazaretto-swept-{runtime}")
+        assert container.process.stdout
+        assert container.process.stdout.read(5)  # it is up, and waits for its document
+        choice.RUNTIMES[runtime]().sweep(state)
+        assert container.process.wait(20) != 0
+        opened.close()
+    names = subprocess.run(["podman", "ps", "--all", "--format=json"], check=True, capture_output=True).stdout
+    assert "lazaretto-swept" not in json.dumps(json.loads(names))
+    assert "lazaretto-swept" not in base.answer(["docker", "ps", "--all"])
