@@ -71,7 +71,7 @@ class Hop(SMTPProtocol):
         reply: list[bytes] = []
         for line in lines:
             reply.append(line + b"\n")
-            if line[3:4] != b"-":
+            if line[3:4] != b"-" or not line[:3].isdigit():
                 self._take(_well_formed(reply))
                 reply = []
         self._unfinished = b"".join(reply) + rest

@@ -55,12 +55,18 @@ class Talk:
 
 
 @asynccontextmanager
-async def talking(port: int) -> AsyncIterator[Talk]:
+async def connected(port: int) -> AsyncIterator[Talk]:
+    """Nothing read yet, not even the greeting."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
-    talk = Talk(reader, writer)
-    greeting = await talk.reply()
-    assert greeting.startswith("220"), greeting
     try:
-        yield talk
+        yield Talk(reader, writer)
     finally:
         writer.close()
+
+
+@asynccontextmanager
+async def talking(port: int) -> AsyncIterator[Talk]:
+    async with connected(port) as talk:
+        greeting = await talk.reply()
+        assert greeting.startswith("220"), greeting
+        yield talk

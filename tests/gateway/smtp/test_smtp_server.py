@@ -6,18 +6,16 @@ import asyncio
 import contextlib
 import re
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from gateway.config import SmtpSettings
 from gateway.outcome import Kind, Outcome, from_next_hop, outcome
 from gateway.smtp.listener import SmtpServer
-from tests.fakes.dialog import read_dialog, run_dialog
+from tests.fakes.dialog import read_foreign, run_foreign
 from tests.fakes.talk import talking
 from tests.gateway.corpus import corpus_files
 
-DIALOGS = Path(__file__).parents[2] / "dialogs"
 OK = from_next_hop(250, "2.0.0 Ok: queued as ABC")
 
 
@@ -453,17 +451,11 @@ async def test_every_outcome_is_one_reply_with_its_code(kind):
         assert "detail" not in reply
 
 
-@pytest.mark.parametrize("path", sorted(DIALOGS.glob("*.txt")), ids=lambda path: path.stem)
-async def test_dialog(path):
-    async with serving() as server:
-        await run_dialog(server.port, read_dialog(path.read_text()))
-
-
 @pytest.mark.parametrize("path", corpus_files("smtp", "*.cmy"), ids=lambda path: path.name)
 async def test_corpus_dialogs_get_no_second_mail_and_no_crash(path):
     """Another server's dialogues: their exact texts are not ours, the classes of their replies are."""
     if "bad_data.cmy" in path.name:
         pytest.skip("wants malformed headers refused; here they are mended, see mail/")
     async with serving() as server:
-        await run_dialog(server.port, read_dialog(path.read_text(), foreign=True))
+        await run_foreign(server.port, read_foreign(path.read_text()))
         assert len(server.recorder.got) <= 1
