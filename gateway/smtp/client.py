@@ -78,13 +78,14 @@ class NextHop:
 
     async def _begun(self, envelope: Envelope, message: bytes) -> Begun:
         """The first next hop that has come as far as its 354."""
-        now = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
+        now = clock()
         order = sorted(self._addresses, key=lambda address: self._avoided.get(address, now) > now)
         for number, address in enumerate(order, 1):
             try:
                 return await self._begun_at(address, envelope, message)
             except LostError as lost:
-                self._avoided[address] = now + self._settings.avoid_seconds
+                self._avoided[address] = clock() + self._settings.avoid_seconds
                 if number == len(order):
                     raise
                 log.warning("next_hop_failed", address=str(address), detail=lost.outcome.detail)

@@ -20,5 +20,5 @@ def test_there_are_at_least_eighty_and_each_says_what_it_shows():
     assert len(DIALOGS) >= 80
     for path in DIALOGS:
         dialog = read_dialog(path.read_text())
-        assert len(dialog.about) > 20, path
+        assert len(dialog.about) >= 30, path
         assert any(sign[0] in "SNMK" for sign, _ in dialog.steps), path

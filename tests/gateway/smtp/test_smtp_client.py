@@ -257,3 +257,159 @@ async def test_cancelled_before_the_dot_nothing_is_sent_and_the_connection_is_cu
         fake.release.set()
         await asyncio.sleep(0.05)
         assert fake.messages == []
+
+
+# --- connections that are kept ---
+
+
+async def test_a_kept_connection_ends_with_quit_after_its_time():
+    async with scripted_next_hop() as fake:
+        hop = next_hop(fake.port, idle_seconds=0.1)
+        assert (await hop.relay(ONE, MESSAGE)).delivered
+        assert fake.commands[-1] == b"DATA"
+        await asyncio.wait_for(fake.seen("QUIT").wait(), 5)
+        assert (await hop.relay(ONE, MESSAGE)).delivered
+        assert fake.connections == 2
+        await hop.drain(1)
+
+
+async def test_no_more_connections_than_the_bound_are_kept():
+    async with scripted_next_hop({"dot": HANG}) as fake:
+        hop = next_hop(fake.port, max_idle_connections=2)
+        under_way = [asyncio.create_task(hop.relay(ONE, MESSAGE)) for _ in range(5)]
+        while len(fake.messages) < 5:  # noqa: ASYNC110 - the fake tells of the first only
+            await asyncio.sleep(0.01)
+        fake.release.set()
+        assert all(ended.delivered for ended in await asyncio.gather(*under_way))
+        await asyncio.sleep(0.05)
+        assert len(fake.commands_of(b"QUIT")) == 3
+        await hop.drain(1)
+        await asyncio.sleep(0.05)
+        assert len(fake.commands_of(b"QUIT")) == 5
+
+
+async def test_a_kept_connection_that_the_next_hop_closed_is_not_used():
+    async with scripted_next_hop() as fake:
+        hop = next_hop(fake.port, idle_seconds=60)
+        assert (await hop.relay(ONE, MESSAGE)).delivered
+        for writer in tuple(fake.writers):
+            writer.write(b"421 4.4.2 timeout\r\n")
+            writer.close()
+        await asyncio.sleep(0.05)
+        assert (await hop.relay(ONE, MESSAGE)).delivered
+        assert fake.connections == 2
+        assert fake.commands_of(b"RSET") == []
+        await hop.drain(1)
+
+
+async def test_a_kept_connection_that_does_not_answer_rset_costs_its_bound_once():
+    async with scripted_next_hop({"RSET": HANG}) as fake:
+        hop = next_hop(fake.port, idle_seconds=60, reset_seconds=0.2)
+        ended = await asyncio.gather(*(hop.relay(ONE, MESSAGE) for _ in range(3)))
+        assert all(one.delivered for one in ended)
+        assert (await asyncio.wait_for(hop.relay(ONE, MESSAGE), 5)).delivered
+        assert len(fake.commands_of(b"RSET")) == 1
+        await hop.drain(1)
+
+
+async def test_cancelled_while_a_kept_connection_is_tried_it_is_cut():
+    async with scripted_next_hop({"RSET": HANG}) as fake:
+        hop = next_hop(fake.port, idle_seconds=60)
+        assert (await hop.relay(ONE, MESSAGE)).delivered
+        waiting = asyncio.create_task(hop.relay(ONE, MESSAGE))
+        await asyncio.wait_for(fake.seen("RSET").wait(), 5)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        fake.release.set()
+        await asyncio.sleep(0.05)
+        assert len(fake.messages) == 1
+        assert hop._idle[hop._addresses[0]] == []
+
+
+# --- LMTP, Unix sockets, several next hops ---
+
+
+async def test_lmtp_over_a_unix_socket_as_postfix_writes_it(tmp_path):
+    path = str(tmp_path / "lmtp")
+    async with scripted_next_hop(lmtp=True, path=path) as fake:
+        hop = NextHop(RelaySettings(next_hop=f"unix:{path}"), "laz.test")
+        ended = await hop.relay(THREE, MESSAGE)
+        assert ended.reply == "250 2.0.0 Ok: queued as ABC"
+        assert ended.detail == f"next hop lmtp:unix:{path}"
+        assert fake.commands[0] == b"LHLO laz.test"
+        await hop.drain(1)
+
+
+async def test_replies_to_one_dot_are_read_however_they_are_cut():
+    async with scripted_next_hop(lmtp=True) as fake:
+        replies = ["250-2.0.0 first\r\n250 2.0.0 stored", "452 4.2.2 second", "554 5.7.1 third"]
+
+        async def answer(step, writer, good=fake.answer):
+            if step != "dot":
+                return await good(step, writer)
+            if replies:
+                wire = "".join(reply + "\r\n" for reply in replies).encode()
+                replies.clear()
+                for byte in wire:
+                    writer.write(bytes([byte]))
+                    await writer.drain()
+                    await asyncio.sleep(0.001)
+            return "done"
+
+        fake.answer = answer
+        hop = NextHop(RelaySettings(next_hop=f"lmtp:127.0.0.1:{fake.port}"), "laz.test")
+        ended = await hop.relay(THREE, MESSAGE)
+        assert [one.code for one in ended.each] == [250, 452, 554]
+        assert ended.kind is Kind.RECIPIENTS_DIVIDED
+        await hop.drain(1)
+
+
+async def test_replies_to_one_dot_that_come_together_with_the_end_are_all_heard():
+    async with scripted_next_hop(
+        {"dot": ["250 2.0.0 a\r\n250 2.0.0 b\r\n550 5.7.1 c\r\n421 4.3.2 bye", DROP]}, lmtp=True
+    ) as fake:
+        hop = NextHop(RelaySettings(next_hop=f"lmtp:127.0.0.1:{fake.port}"), "laz.test")
+        ended = await hop.relay(THREE, MESSAGE)
+        assert [one.reply for one in ended.each] == ["250 2.0.0 a", "250 2.0.0 b", "550 5.7.1 c"]
+        assert ended.kind is Kind.PARTLY_DELIVERED
+        await hop.drain(1)
+
+
+async def test_the_time_for_the_dot_is_that_of_all_its_replies():
+    async with scripted_next_hop({"dot": ["250 2.0.0 a", HANG]}, lmtp=True) as fake:
+        hop = NextHop(RelaySettings(next_hop=f"lmtp:127.0.0.1:{fake.port}", dot_seconds=0.3), "laz.test")
+        ended = await asyncio.wait_for(hop.relay(THREE, MESSAGE), 5)
+        assert [one.kind for one in ended.each] == [Kind.DELIVERED, Kind.NEXT_HOP_TIMEOUT, Kind.NEXT_HOP_TIMEOUT]
+        assert (ended.code, ended.in_doubt) == (451, True)
+
+
+async def test_with_several_next_hops_only_what_all_of_them_have_is_promised():
+    async with (
+        scripted_next_hop({"greeting": ["220 ok", "421 no"]}) as first,
+        scripted_next_hop({"EHLO": PLAIN_EHLO}) as second,
+    ):
+        hops = [f"127.0.0.1:{first.port}", f"127.0.0.1:{second.port}"]
+        hop = NextHop(RelaySettings(next_hop=hops, max_idle_connections=0), "laz.test")
+        assert (await hop.relay(ONE, MESSAGE)).delivered
+        assert hop.offers() == {"8bitmime", "smtputf8", "dsn"}
+        assert (await hop.relay(ONE, MESSAGE)).delivered
+        assert (len(first.messages), len(second.messages)) == (1, 1)
+        assert hop.offers() == frozenset()
+
+
+async def test_a_next_hop_that_failed_is_asked_again_after_its_time_and_where_the_others_fail():
+    async with scripted_next_hop({"greeting": ["421 no", "220 ok"]}) as first, scripted_next_hop() as second:
+        hops = [f"127.0.0.1:{first.port}", f"127.0.0.1:{second.port}"]
+        hop = NextHop(RelaySettings(next_hop=hops, max_idle_connections=0), "laz.test")
+        for wanted in ((0, 1), (0, 2)):
+            assert (await hop.relay(ONE, MESSAGE)).delivered
+            assert (len(first.messages), len(second.messages)) == wanted
+        hop._avoided = dict.fromkeys(hop._addresses, 0.0)  # its time is over
+        assert (await hop.relay(ONE, MESSAGE)).delivered
+        assert (len(first.messages), len(second.messages)) == (1, 2)
+        second.script["greeting"] = "421 no"
+        first.script["greeting"] = ["421 no", "220 ok"]
+        await hop.relay(ONE, MESSAGE)  # both fail now
+        assert (await hop.relay(ONE, MESSAGE)).delivered
+        assert len(first.messages) == 2
