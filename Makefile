@@ -17,7 +17,10 @@ mmdebstrap builds the sandbox image
 debian-archive-keyring checks what the image is built from
 endef
 define TEST_PACKAGES
-podman the other outer runtime
+podman the outer runtime of ordinary users, tested beside runc
+crun an outer runtime, tested beside runc
+docker.io an outer runtime, tested beside runc; its engine is started for the tests alone
+procps ends what runs under the account that the tests make
 postfix the end-to-end tests put one before and one behind the gateway
 systemd systemd-analyze verify reads our units
 poppler-utils a second reader of the PDFs that we write

@@ -129,8 +129,9 @@ def _memory(plan: Plan, settings: SandboxSettings) -> Path:
             versions.append(runtime().version())
     boot = Path("/proc/sys/kernel/random/boot_id").read_text()
     policy = cache.SANDBOX / "image" / "seccomp.json"
-    facts = [boot, plan.image.key, settings.runtime, settings.platform, os.geteuid(), versions, policy.read_text()]
-    name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[: cache.DIGITS]
+    wanted = [settings.runtime, settings.platform, plan.image.key, policy.read_text()]
+    found = [boot, os.geteuid(), str(this_host()), versions]
+    name = hashlib.sha256(json.dumps([wanted, found]).encode()).hexdigest()[: cache.DIGITS]
     return plan.state.parent / f"choice-{name}.json"
 
 

@@ -84,9 +84,12 @@ class TreeMeter:
 
 
 def own_cgroup(pid: int) -> str:
-    """The memory cgroup of a process, where it is another than ours; "" otherwise."""
+    """The memory cgroup of a process, where it is another than ours; "" otherwise.
+
+    A process that has ended is shown in the root group until it is reaped: that group is nobody's own.
+    """
     group = _memory_cgroup(str(pid))
-    return "" if group == _memory_cgroup("self") else group
+    return "" if group in {"/", _memory_cgroup("self")} else group
 
 
 def _memory_cgroup(pid: str) -> str:

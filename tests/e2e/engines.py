@@ -102,22 +102,18 @@ def _python() -> str:
 
 
 @contextlib.contextmanager
-def ordinary_user(directory: Path) -> Iterator[OrdinaryUser]:
+def ordinary_user() -> Iterator[OrdinaryUser]:
     """The account, made for the test and removed after it with all that runs under it."""
     if os.geteuid() != 0 or not shutil.which("newuidmap"):
         pytest.skip("no account can be made here: root, and apt-get install uidmap")
-    home = directory / "home"
-    subprocess.run(["userdel", USER], check=False, capture_output=True)
-    subprocess.run(["useradd", "--home-dir", home, "--shell=/usr/sbin/nologin", "--no-create-home", USER], check=True)
+    home = Path("/home") / USER
+    subprocess.run(["userdel", "--remove", USER], check=False, capture_output=True)
+    subprocess.run(["useradd", "--home-dir", home, "--shell=/usr/sbin/nologin", "--create-home", USER], check=True)
     try:
         _give_ids()
         account = pwd.getpwnam(USER)
-        for path in (home, home / "run"):
-            path.mkdir(mode=0o700)
-            os.chown(path, account.pw_uid, account.pw_gid)
-        for parent in (directory, *directory.parents[:-1]):
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o001)
+        (home / "run").mkdir(mode=0o700)
+        os.chown(home / "run", account.pw_uid, account.pw_gid)
         yield OrdinaryUser(home)
     finally:
         subprocess.run(["pkill", "--signal=KILL", "--uid", USER], check=False)  # Podman's pause process
@@ -137,6 +133,9 @@ def _give_ids() -> None:
 
 def _end_of_user() -> None:
     for _ in range(50):
-        if subprocess.run(["userdel", USER], check=False, capture_output=True).returncode in {0, 6}:  # 6: no such user
+        if subprocess.run(["userdel", "--remove", USER], check=False, capture_output=True).returncode in {
+            0,
+            6,
+        }:  # 6: no such user
             return
         time.sleep(0.1)  # a killed process is still there for a moment

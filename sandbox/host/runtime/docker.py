@@ -113,7 +113,7 @@ def engine_version(answer: str) -> str:
         server = json.loads(answer)["Server"]
         components = {entry["Name"]: entry["Version"] for entry in server.get("Components") or []}
         return f"Docker Engine {components.get('Engine') or server['Version']}"
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OSError("docker tells no version of its engine") from error
 
 

@@ -7,12 +7,14 @@ root, three mounts, one environment variable. tests/sandbox/test_outer_spec.py h
 from __future__ import annotations
 
 import json
+import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.host.runtime import base
+from sandbox.host.runtime.facts import numbers
 
 if TYPE_CHECKING:
     from sandbox.host.runtime.base import Plan
@@ -48,6 +50,8 @@ class Mapping:
         return {"containerID": self.container, "hostID": self.host, "size": self.size}
 
 
+# Since then the limit counts the processes of one user namespace; before, those of the user in all of them
+NPROC_OF_NAMESPACE = (5, 14)
 ROOT_MAPPINGS = ((Mapping(0, FIRST_HOST_ID, IDS),), (Mapping(0, FIRST_HOST_ID, IDS),))
 
 
@@ -91,7 +95,7 @@ def outer_spec(
         }
     return {
         "ociVersion": "1.0.2",
-        "process": _process(plan),
+        "process": _process(plan, bounded=cgroup is not None),
         "root": {"path": str(plan.image.rootfs), "readonly": True},
         "hostname": "sandbox",
         "mounts": _mounts(),
@@ -99,8 +103,10 @@ def outer_spec(
     }
 
 
-def _process(plan: Plan) -> dict[str, Any]:
+def _process(plan: Plan, *, bounded: bool) -> dict[str, Any]:
     limits = {"RLIMIT_NOFILE": base.OPEN_FILES, "RLIMIT_CORE": 0}
+    if not bounded and numbers(platform.release()) >= NPROC_OF_NAMESPACE:
+        limits["RLIMIT_NPROC"] = plan.limits.processes
     return {
         "user": {"uid": 0, "gid": 0},
         "args": plan.arguments(),
