@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sandbox.client import Limits
 
 MEDIA_TYPE = re.compile(rb"[a-z0-9][a-z0-9!#$&^_.+-]{0,62}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\Z")  # RFC 6838 4.2
-RUN = re.compile(r"([0-9]{1,7}) ([0-9]{1,7}) ([0-9]{1,7}) ([0-9]{1,7}) (\S.{0,1023})\Z")  # not \d: other scripts' digits
+RUN = re.compile(r"([0-9]{1,7}) ([0-9]{1,7}) ([0-9]{1,7}) ([0-9]{1,7}) (\S.{0,1023})\Z")  # \d takes all scripts'
 BYTES_PER_PIXEL = 3
 MILLIPOINTS = 1000
 MAX_REPEATS = 64  # a resolution beyond this many pixels a point is nobody's page
