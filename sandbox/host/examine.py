@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sandbox.client import CHOSEN, Finding, SandboxUnavailableError
 from sandbox.host import choice
 from sandbox.host.runtime.base import Plan
-from sandbox.host.runtime.facts import has_cgroups
+from sandbox.host.runtime.facts import has_cgroups, numbers, sysctl
 from sandbox.host.service import state_directory
 from sandbox.image import cache
 
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 OLDEST_KERNEL = (4, 8)  # ptrace with seccomp as gVisor needs it
 PROGRAMS = {
     "runc": ("starts the outer container", "apt-get install runc"),
-    "podman": ("starts the outer container, where runc cannot", "apt-get install podman"),
+    "crun": ("starts the outer container, where runc cannot", "apt-get install crun"),
+    "podman": ("starts the outer container, first of all for ordinary users", "apt-get install podman"),
+    "docker": ("starts the outer container where an engine runs", "apt-get install docker.io"),
     "mmdebstrap": ("builds the image", "apt-get install mmdebstrap debian-archive-keyring"),
 }
 
@@ -50,28 +52,24 @@ def examine(settings: SandboxSettings) -> Iterator[Finding]:
 
 def _kernel() -> Finding:
     release = platform.release()
-    numbers = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())
-    return Finding("kernel", numbers >= OLDEST_KERNEL, release, "boot Linux 4.8 or later", needed=True)
-
-
-def _sysctl(name: str) -> str:
-    path = Path("/proc/sys") / name
-    return path.read_text().strip() if path.exists() else ""
+    return Finding("kernel", numbers(release) >= OLDEST_KERNEL, release, "boot Linux 4.8 or later", needed=True)
 
 
 def _user_namespaces() -> Finding:
-    most = _sysctl("user/max_user_namespaces")
-    closed = os.geteuid() != 0 and _sysctl("kernel/unprivileged_userns_clone") == "0"
+    most = sysctl("user/max_user_namespaces")
+    closed = os.geteuid() != 0 and sysctl("kernel/unprivileged_userns_clone") == "0"
     found = "closed to ordinary users" if closed else f"at most {most or 'unknown'}"
+    if os.geteuid() != 0 and sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
+        found += "; AppArmor takes their capabilities, except from Podman's"
     mend = "sysctl -w kernel.unprivileged_userns_clone=1" if closed else "sysctl -w user.max_user_namespaces=10000"
     return Finding("user namespaces", most != "0" and not closed, found, mend, needed=True)
 
 
 def _ptrace_scope() -> Finding:
-    scope = _sysctl("kernel/yama/ptrace_scope")
+    scope = sysctl("kernel/yama/ptrace_scope")
     found = f"Yama ptrace_scope {scope}" if scope else "no Yama"
     return Finding(
-        "ptrace", scope != "3", found, "sysctl -w kernel.yama.ptrace_scope=1 (3 needs a reboot)", needed=False
+        "ptrace", scope in {"", "0", "1"}, found, "sysctl -w kernel.yama.ptrace_scope=1 (3 needs a reboot)", needed=False
     )
 
 
@@ -89,7 +87,11 @@ def _subordinate_ids() -> Finding:
 
 def _cgroups() -> Finding:
     bound = os.geteuid() == 0 and has_cgroups()
-    found = "bind memory and processes" if bound else "none for us: memory is bound by gVisor's rlimits only"
+    found = (
+        "bind memory and processes"
+        if bound
+        else "none for us: memory and processor time are counted, processes bound by RLIMIT_NPROC"
+    )
     return Finding("cgroups", bound, found, "run as root, or under systemd with Delegate=yes", needed=False)
 
 
