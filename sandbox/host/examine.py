@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.client import CHOSEN, Finding, SandboxUnavailableError
@@ -68,9 +67,8 @@ def _user_namespaces() -> Finding:
 def _ptrace_scope() -> Finding:
     scope = sysctl("kernel/yama/ptrace_scope")
     found = f"Yama ptrace_scope {scope}" if scope else "no Yama"
-    return Finding(
-        "ptrace", scope in {"", "0", "1"}, found, "sysctl -w kernel.yama.ptrace_scope=1 (3 needs a reboot)", needed=False
-    )
+    mend = "sysctl -w kernel.yama.ptrace_scope=1 (3 needs a reboot)"
+    return Finding("ptrace", scope in {"", "0", "1"}, found, mend, needed=False)
 
 
 def _program(name: str) -> Finding:
