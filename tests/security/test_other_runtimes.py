@@ -1,0 +1,62 @@
+"""Some hostile programs of every theme on each runtime that is not the chosen one; `make security` tries them all."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.client import SandboxSettings, SandboxUnavailableError
+from sandbox.host import choice
+from sandbox.host.service import LocalSandbox
+from tests.e2e.engines import docker_engine, ordinary_user
+from tests.security import scene as scenes
+from tests.security.attempts import SAMPLE
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def scene():
+    with scenes.opened() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def chosen():
+    opened = LocalSandbox.open(SandboxSettings())
+    opened.close()
+    return opened.runtime.name
+
+
+@pytest.fixture
+def docker(tmp_path_factory):
+    with docker_engine(tmp_path_factory.mktemp("docker")):
+        yield
+
+
+def contained(results) -> None:
+    assert {f"{one.theme}: {one.name}": one.faults for one in results if one.faults} == {}
+    assert len(results) > len(SAMPLE)
+
+
+@pytest.mark.parametrize("runtime", choice.RUNTIMES)
+def test_hostile_programs_are_contained_on_this_runtime_too(runtime, scene, chosen, request):
+    if runtime == chosen:
+        pytest.skip("test_attempts.py runs them all on the chosen one")
+    if runtime == "docker":
+        request.getfixturevalue("docker")
+    try:
+        with scenes.runner(scene, runtime) as runner:
+            contained(
+                [
+                    one
+                    for attempts in scenes.by_theme(SAMPLE).values()
+                    for one in scenes.run_theme(scene, runner, attempts)
+                ]
+            )
+    except SandboxUnavailableError as error:
+        pytest.skip(f"{runtime} does not work here: {error}")
+
+
+def test_hostile_programs_are_contained_in_an_ordinary_users_sandboxes(scene):
+    with ordinary_user() as user:
+        contained(scenes.run_as(user, scene, "podman", SAMPLE))
