@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import email
 import email.policy
+import re
 import smtplib
 
 import pytest
 
+from tests.fakes.certificates import NAME, certificates
 from tests.fakes.postfix import free_port, postfix, why_not
 from tests.fakes.serving import serving, sink
 from tests.gateway.messages import TEXT_ONLY, with_attachments
@@ -104,6 +106,103 @@ def test_after_the_queue_dsn_and_utf8_addresses_go_all_the_way(tmp_path):
         assert b"Orig@example.net" in report
 
 
+def test_after_the_queue_over_lmtp_each_recipient_has_its_own_reply_and_a_message_for_many_is_one(tmp_path):
+    """Two hundred recipients and one that the re-injection listener refuses: the others have it, the sender hears of one."""
+    message = TEXT_ONLY + b"8-bit \xc3\xa9\xff\r\n" + b"long " * 800 + b"\r\n"
+    many = [f"r{number}@example.net" for number in range(200)]
+    refuse = "check_recipient_access inline:{{nobody@example.net=550 5.1.1 no such user}},permit_mynetworks,reject"
+    reinjection = free_port()
+    config = '[smtp]\nlisten = ["lmtp:127.0.0.1:0"]\n' + without_sandbox(tmp_path)
+    with (
+        sink() as (mail, sink_port),
+        serving(tmp_path, reinjection, config) as served,
+        postfix(
+            sink=sink_port,
+            lazaretto=served.port,
+            reinjection=reinjection,
+            lmtp=True,
+            listener_options=(f"{{smtpd_recipient_restrictions={refuse}}}",),
+            smtp_line_length_limit="0",
+        ) as mta,
+    ):
+        code, _ = send(
+            mta.front, message, [*many, "nobody@example.net"], mail=["ENVID=Ab+2BCd"], rcpt=["NOTIFY=FAILURE"]
+        )
+        assert code == 250
+        got: dict[str, bytes] = {}
+        bounce = b""
+        while len(got) < len(many) or not bounce:
+            sender, recipients, content = mail.next()
+            if sender == "a@example.org":
+                assert not got.keys() & recipients, "a second copy"
+                got |= dict.fromkeys(recipients, content)
+            else:
+                bounce = content
+        assert sorted(got) == sorted(many)
+        assert all(without_trace(content) == message for content in got.values())
+        assert b"550 5.1.1" in bounce
+        assert b"Original-Envelope-Id: Ab+Cd" in bounce
+        assert bounce.count(b"Final-Recipient:") == 1
+        logged = []
+        while sum(event["recipient_count"] for event in logged) < len(many) + 1:
+            logged.append(served.wait_for("message"))
+        assert len(logged) <= 10  # lmtp_destination_recipient_limit is 50
+        assert mta.wait_for(rf"client=unknown\[127.0.0.1\], orig_queue_id={logged[0]['xforward_ident']}")
+
+
+def test_after_the_queue_starttls_on_both_sides_with_names_that_are_checked(tmp_path):
+    made = certificates()
+    reinjection = free_port()
+    config = (
+        f'[smtp]\ntls = "required"\ntls_certificate = "{made.certificate}"\ntls_key = "{made.key}"\n'
+        f'[relay]\ntls = "verify"\ntls_ca_file = "{made.authority}"\ntls_name = "{NAME}"\n'
+    ) + without_sandbox(tmp_path)
+    files = {
+        "smtp_tls_secure_cert_match": NAME,
+        "smtp_tls_CAfile": str(made.authority),
+        "smtpd_tls_cert_file": str(made.certificate),
+        "smtpd_tls_key_file": str(made.key),
+    }
+    with (
+        sink() as (mail, sink_port),
+        serving(tmp_path, reinjection, config) as served,
+        postfix(
+            sink=sink_port,
+            lazaretto=served.port,
+            reinjection=reinjection,
+            tls=files,
+            smtp_tls_loglevel="1",
+            smtpd_tls_loglevel="1",
+        ) as mta,
+    ):
+        message = TEXT_ONLY + b"x" * 100_000 + b"\r\n"
+        assert send(mta.front, message)[0] == 250
+        assert len(without_trace(mail.next()[2])) >= len(message)
+        assert mta.wait_for(rf"Verified TLS connection established to 127.0.0.1\[127.0.0.1\]:{served.port}: TLSv1.[23]")
+        assert mta.wait_for(r"smtpd\[\d+\]: \w* ?TLS connection established from .*127.0.0.1.*: TLSv1.[23]")
+        assert served.wait_for("message")["outcome"] == "delivered"
+
+
+def test_after_the_queue_no_mail_goes_in_the_clear_to_one_who_does_not_offer_starttls(tmp_path):
+    """Postfix insists, the gateway offers none: the mail waits. And the other way round: "may" takes what there is."""
+    reinjection = free_port()
+    with (
+        sink() as (mail, sink_port),
+        serving(tmp_path, reinjection, '[relay]\ntls = "may"\n' + without_sandbox(tmp_path)) as served,
+        postfix(
+            sink=sink_port,
+            lazaretto=served.port,
+            reinjection=reinjection,
+            transport_options=("smtp_tls_security_level=encrypt",),
+        ) as mta,
+    ):
+        assert send(mta.front, TEXT_ONLY)[0] == 250
+        mta.wait_for(r"status=deferred \(TLS is required, but was not offered")
+        assert mail.got.empty()
+        assert send(served.port, TEXT_ONLY)[0] == 250  # the listener behind it offers no TLS either, and has it
+        assert without_trace(mail.next()[2]) == TEXT_ONLY
+
+
 @pytest.mark.sandbox
 def test_after_the_queue_an_attachment_arrives_as_a_flattened_pdf(tmp_path):
     reinjection = free_port()
@@ -156,11 +255,53 @@ def test_before_the_queue_plain_mail_arrives_byte_for_byte(tmp_path):
             smtp_line_length_limit="0",
         ) as mta,
     ):
-        code, text = send(mta.front, message, mail=["RET=HDRS", "ENVID=Ab"], rcpt=["NOTIFY=FAILURE"])
+        # one transaction for all of them: speed_adjust wants one class of reply
+        many = [f"r{number}@example.net" for number in range(100)]
+        code, text = send(mta.front, message, many, mail=["RET=HDRS", "ENVID=Ab"], rcpt=["NOTIFY=SUCCESS"])
         assert code == 250
         assert b"queued as" in text  # the second Postfix's own words
-        assert without_trace(mail.next()[2]) == message
-        assert served.wait_for("message")["outcome"] == "delivered"
+        got: list[str] = []
+        report = b""
+        while len(got) < len(many) or not report:
+            sender, recipients, content = mail.next()
+            if sender == "a@example.org":
+                assert without_trace(content) == message
+                got += recipients
+            else:
+                report = content  # "relayed": the sink has no DSN
+        assert sorted(got) == sorted(many)
+        assert b"Original-Envelope-Id: Ab" in report
+        logged = served.wait_for("message")
+        assert (logged["outcome"], logged["recipient_count"]) == ("delivered", 100)
+
+
+def test_before_the_queue_utf8_addresses_and_the_first_client_go_through(tmp_path):
+    reinjection = free_port()
+    with (
+        sink() as (mail, sink_port),
+        serving(tmp_path, reinjection, without_sandbox(tmp_path)) as served,
+        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection, before_queue=True) as mta,
+    ):
+        with smtplib.SMTP("127.0.0.1", mta.front, timeout=60, source_address=("127.0.0.9", 0)) as client:
+            client.ehlo("client.test")
+            client.command_encoding = "utf-8"
+            assert client.mail("jörg@example.org", ["SMTPUTF8", "BODY=8BITMIME"])[0] == 250
+            assert client.rcpt("用户@example.net")[0] == 250
+            assert client.data("From: a@example.org\r\nSubject: ü\r\n\r\ntext\r\n".encode())[0] == 250
+            sender, recipients, content = mail.next()
+            assert (sender, recipients) == ("jörg@example.org", ["用户@example.net"])
+            assert "Subject: ü\r\n".encode() in content
+            # many transactions of one client, each of which Postfix hands on in a connection of its own
+            for number in range(5):
+                client.mail("a@example.org")
+                client.rcpt(f"r{number}@example.net")
+                assert client.data(TEXT_ONLY)[0] == 250
+                assert mail.next()[1] == [f"r{number}@example.net"]
+        # XFORWARD has gone through: the listener behind the gateway knows the first client, and for each message anew
+        behind = re.findall(r"smtpd\[(\d+)\]: \w+: client=\S+, orig_client=unknown\[127.0.0.9\]", mta.log())
+        assert len(behind) == 6
+        connections = [pid for pid in re.findall(r"smtpd\[(\d+)\]: connect from", mta.log()) if pid in behind]
+        assert len(connections) < 6, "the gateway's connection is used again"
 
 
 def test_before_the_queue_the_sender_hears_our_refusal_and_our_451(tmp_path):

@@ -10,11 +10,14 @@ import smtplib
 import socket
 import struct
 import subprocess
+import sys
 import zlib
 
 import pytest
 
+from tests.fakes.certificates import certificates
 from tests.fakes.next_hop import HANG, scripted_next_hop
+from tests.fakes.run_cli import ROOT, environment
 from tests.fakes.serving import serving, sink
 from tests.fakes.talk import talking
 from tests.gateway.messages import TEXT_ONLY, with_attachments
@@ -98,15 +101,51 @@ def test_the_effective_settings_are_logged_at_start(tmp_path):
         assert starting["settings"]["mail"]["parts"] == 1000
 
 
-@pytest.mark.skipif(not shutil.which("swaks"), reason="swaks is not installed")
+def swaks(port: int, *arguments: str) -> str:
+    if not shutil.which("swaks"):
+        pytest.skip("swaks is not installed")
+    fixed = ["--server", "127.0.0.1", "--port", str(port), "--from", "a@example.org", "--ehlo", "swaks.test"]
+    ended = subprocess.run(["swaks", *fixed, *arguments], check=False, timeout=60, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
 def test_swaks_delivers_through_it(tmp_path):
     with sink() as (mail, port), serving(tmp_path, port, without_sandbox(tmp_path)) as served:
-        arguments = ["--server", "127.0.0.1", "--port", str(served.port), "--from", "a@example.org"]
-        arguments += ["--to", "b@example.net,c@example.net", "--ehlo", "swaks.test", "--pipeline"]
-        subprocess.run(["swaks", *arguments], check=True, timeout=60, capture_output=True)
+        swaks(served.port, "--to", "b@example.net,c@example.net", "--pipeline")
         sender, recipients, content = mail.next()
         assert (sender, recipients) == ("a@example.org", ["b@example.net", "c@example.net"])
         assert b"This is a test mailing" in content
+
+
+def test_swaks_delivers_over_lmtp_and_over_tls_that_is_checked(tmp_path):
+    made = certificates()
+    config = (
+        f'[smtp]\nlisten = ["127.0.0.1:0", "unix:{tmp_path}/lmtp"]\ntls = "required"\n'
+        f'tls_certificate = "{made.certificate}"\ntls_key = "{made.key}"\n'
+    ) + without_sandbox(tmp_path)
+    verified = ("--tls", "--tls-verify", "--tls-ca-path", str(made.authority))
+    with sink() as (mail, port), serving(tmp_path, port, config) as served:
+        said = swaks(served.port, "--to", "b@example.net", *verified)
+        assert "TLS started with cipher TLSv1." in said
+        assert mail.next()[1] == ["b@example.net"]
+        over_unix = ("--socket", f"{tmp_path}/lmtp", "--protocol", "LMTP", "--to", "c@example.net,d@example.net")
+        fixed = ["swaks", "--from", "a@example.org", "--ehlo", "swaks.test", *over_unix, *verified]
+        ended = subprocess.run(fixed, check=False, timeout=60, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert ended.stdout.count("queued as SINK") == 2
+        assert mail.next()[1] == ["c@example.net", "d@example.net"]
+
+
+def test_a_certificate_that_cannot_be_used_stops_the_start_with_one_line(tmp_path):
+    file = tmp_path / "lazaretto.toml"
+    file.write_text(f'[smtp]\ntls = "may"\ntls_certificate = "{tmp_path}/none.pem"\n')
+    command = [sys.executable, "-m", "gateway", "serve", "--config", str(file), "--listen", "127.0.0.1:0"]
+    ended = subprocess.run(
+        command, check=False, timeout=60, capture_output=True, text=True, cwd=ROOT, env=environment(tmp_path)
+    )
+    assert ended.returncode == 2
+    assert f"smtp.tls_certificate, smtp.tls_key: {tmp_path}/none.pem: No such file" in ended.stderr
 
 
 HIDDEN = b"Comment\0a text chunk that no viewer shows"

@@ -118,6 +118,24 @@ class Postfix:
         raise AssertionError(f"{pattern!r} is not in the log:\n{self.log()[-5000:]}")
 
 
+def _services(text: str) -> list[str]:
+    """The entries of a master.cf, without comments."""
+    lines = [line for line in text.splitlines(keepends=True) if line.strip() and not line.lstrip().startswith("#")]
+    return re.split(r"(?m)^(?=\S)", "".join(lines))[1:]
+
+
+def _with_tls(transport: str, listener: str, snippet: str, values: dict[str, str]) -> tuple[str, str]:
+    """What starttls.master.cf says is done: its lines in the place of those about TLS."""
+    options = re.findall(r"(?m)^    -o ((smtpd?)_tls_\w+)=(.*)$", snippet)
+    lines = {"smtp": "", "smtpd": ""}
+    for name, daemon, value in options:
+        lines[daemon] += f"    -o {name}={values.get(name, value)}\n"
+    return (
+        transport.replace("    -o smtp_tls_security_level=none\n", lines["smtp"]),
+        listener.replace("    -o smtpd_tls_security_level=none\n", lines["smtpd"]),
+    )
+
+
 @contextlib.contextmanager
 def postfix(
     *,
@@ -125,10 +143,18 @@ def postfix(
     lazaretto: int,
     reinjection: int,
     before_queue: bool = False,
+    lmtp: bool = False,
+    tls: dict[str, str] | None = None,
+    transport_options: tuple[str, ...] = (),
+    listener_options: tuple[str, ...] = (),
     front_options: tuple[str, ...] = (),
     **overrides: str,
 ) -> Iterator[Postfix]:
-    """Started; stopped at the end."""
+    """Started; stopped at the end.
+
+    `lmtp`: the transport of after-queue-lmtp.master.cf; `tls`: starttls.master.cf, with these values in the place of its
+    own; options are added to the transport, the re-injection listener, the public listener.
+    """
     base = Path(tempfile.mkdtemp(prefix="lazaretto-postfix-"))
     base.chmod(0o755)
     front = free_port()
@@ -144,7 +170,15 @@ def postfix(
         shutil.chown(base / "data", "postfix")
         paths = {"sbin": _default("command_directory"), "libexec": _default("daemon_directory")}
         main = MAIN.format(base=base, sink=sink, **paths) + shipped("after-queue.main.cf")
-        master = MASTER + shipped("after-queue.master.cf")
+        transport, listener = _services(shipped("after-queue.master.cf"))
+        if lmtp:
+            [transport] = _services(shipped("after-queue-lmtp.master.cf"))
+            main = re.sub(r"(?m)^lazaretto_destination_recipient_limit =.*$", "", main)
+        if tls:
+            transport, listener = _with_tls(transport, listener, shipped("starttls.master.cf"), tls)
+        transport += "".join(f"    -o {option}\n" for option in transport_options)
+        listener += "".join(f"    -o {option}\n" for option in listener_options)
+        master = MASTER + transport + listener
         if before_queue:
             main = re.sub(r"(?m)^(content_filter|receive_override_options) =.*$", "", main)
             master += re.sub(r"(?m)^smtp inet", f"127.0.0.1:{front} inet", shipped("before-queue.master.cf"))

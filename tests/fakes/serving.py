@@ -57,11 +57,15 @@ class Serving:
 
 @contextlib.contextmanager
 def serving(home: Path, next_hop: int, config: str = "", listen: int = 0, **environ: str) -> Iterator[Serving]:
-    """Started, on a free port unless one is given; killed at the end if it has not ended."""
+    """Started, on a free port unless one is given; killed at the end if it has not ended.
+
+    A configuration that says itself where to listen is left alone.
+    """
     file = home / "lazaretto.toml"
     file.write_text(config)
-    arguments = ["serve", "--config", str(file)]
-    arguments += ["--listen", f"127.0.0.1:{listen}", "--next-hop", f"127.0.0.1:{next_hop}"]
+    arguments = ["serve", "--config", str(file), "--next-hop", f"127.0.0.1:{next_hop}"]
+    if "listen = " not in config:
+        arguments += ["--listen", f"127.0.0.1:{listen}"]
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway", *arguments],
         stderr=subprocess.PIPE,
