@@ -62,6 +62,7 @@ class Hop(SMTPProtocol):
         self._broken = False  # there was one more
         self._unfinished = b""
         self._ready: collections.deque[bytes] = collections.deque()  # whole replies that nobody has read yet
+        self._awaited = False  # somebody waits for the next one
 
     # --- replies ---
 
@@ -84,7 +85,8 @@ class Hop(SMTPProtocol):
             self._broken = True
             return
         self._due -= 1
-        if self._response_pending and self._response_waiter and not self._response_waiter.done():
+        if self._awaited:
+            self._awaited = False
             super().data_received(reply)
         else:
             self._ready.append(reply)
@@ -114,6 +116,7 @@ class Hop(SMTPProtocol):
                 self._buffer[:] = self._ready.popleft()
                 reply = self._read_response_from_buffer()
             else:
+                self._awaited = True
                 reply = await self.read_response(timeout=seconds)
         except SMTPTimeoutError:
             raise LostError(outcome(Kind.NEXT_HOP_TIMEOUT, step)) from None
@@ -121,6 +124,8 @@ class Hop(SMTPProtocol):
             raise LostError(outcome(Kind.NEXT_HOP_GARBLED, f"{step}: {error.message}")) from None
         except (SMTPException, OSError) as error:
             raise LostError(outcome(Kind.NEXT_HOP_DOWN, f"{step}: {error}")) from None
+        finally:
+            self._awaited = False
         if reply is None:
             raise LostError(outcome(Kind.NEXT_HOP_GARBLED, step))
         if reply.code == GOING:  # RFC 5321 section 3.8: at any time; that is no word on the message
