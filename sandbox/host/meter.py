@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -22,7 +23,7 @@ PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
 MEMFD = "/memfd:runsc-memory"  # gVisor's name for the guest's memory
 BLOCK = 512  # st_blocks is in these, whatever the filesystem (stat(2))
-PAGE = os.sysconf("SC_PAGE_SIZE")
+KIB = 1024
 TICK = os.sysconf("SC_CLK_TCK")
 FULL = 0.98  # of the bound: the kernel's kill comes when the last page does not fit, so the peak may be just below it
 
@@ -102,16 +103,21 @@ def _memory_cgroup(pid: str) -> str:
 
 
 def _sum(first: int) -> Usage:
-    memory, ticks, files = 0, 0, {}
+    private, shared, ticks, files = 0, [0], 0, {}
     for pid in descendants(first):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            resident, shared = ((PROC / str(pid) / "statm").read_text().split())[1:3]  # proc(5)
-            memory += (int(resident) - int(shared)) * PAGE
+        with contextlib.suppress(OSError, ValueError, IndexError, KeyError):
+            status = dict(re.findall(r"^(Rss\w+):\s+(\d+) kB$", (PROC / str(pid) / "status").read_text(), re.MULTILINE))
+            private += int(status["RssAnon"]) * KIB  # proc(5)
+            shared.append(int(status["RssShmem"]) * KIB)
             # after the command, which may hold blanks: fields 14 to 17 are the times, of itself and its reaped children
             fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
             ticks += sum(int(field) for field in fields[11:15])
         files.update(_memory_files(pid))
-    return Usage(memory + sum(files.values()), ticks / TICK)
+    largest = max(shared)
+    # where we may not see the memory file: what is mapped of it. The sentry and the guest's processes map the same
+    # pages, two processes of the guest mostly do not
+    guest = sum(files.values()) if files else max(largest, sum(shared) - largest)
+    return Usage(private + guest, ticks / TICK)
 
 
 def descendants(first: int) -> Iterator[int]:

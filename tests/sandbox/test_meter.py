@@ -53,6 +53,20 @@ def test_a_tree_is_counted_with_its_memory_file_and_its_time(tree):
     assert usage.cpu > 0.02
 
 
+def test_where_the_memory_file_is_not_to_be_seen_what_is_mapped_of_it_counts(monkeypatch, tmp_path: Path):
+    for pid, anonymous, shared in ((1, 10, 100), (2, 20, 300), (3, 30, 500)):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "status").write_text(
+            f"RssAnon:\t{anonymous} kB\nRssFile:\t7 kB\nRssShmem:\t{shared} kB\n"
+        )
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (a b) S " + " ".join(["0"] * 10) + " 50 50 0 0 0\n")
+    monkeypatch.setattr(meter, "PROC", tmp_path)
+    monkeypatch.setattr(meter, "descendants", lambda first: range(first, first + 4))
+    usage = TreeMeter(lambda: 1).read()
+    # the private pages of all, and of the mapped ones the sentry's or the others', whichever is more
+    assert usage == Usage((60 + 500) * 1024, 300 / meter.TICK)
+
+
 def test_a_container_that_is_not_there_has_no_usage(tree):
     assert TreeMeter(lambda: None).read() is None
     assert TreeMeter(lambda: 2**22 + 1).read() is None
