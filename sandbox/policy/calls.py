@@ -76,6 +76,9 @@ CLONE = (
         Argument(0, 0x5C02_0000, NAMESPACES),
     )),
     Form("the sandbox process: mount, network, ipc, uts, pid", (Argument(0, 0x6C02_0000, NAMESPACES),)),
+    Form("runsc itself, where the container has no capability: user and mount", (
+        Argument(0, 0x1002_0000, NAMESPACES),
+    )),
 )  # fmt: skip
 MOUNT = (
     Form("a new file system: nosuid, nodev and noexec", (Argument(3, MS_SAFE, WORD & ~(MS_HARMLESS & ~0x20)),)),
@@ -215,8 +218,10 @@ CALLS = (
     Call("getuid", "runsc, which ids the sandbox process starts from"),
     Call("mount", "gofer and sandbox process build an empty root, and the guest's tree read-only in it", MOUNT),
     Call("pivot_root", "into that root"),
-    Call("setgid", "the sandbox process runs as nobody", one_of(0, nobody=NOBODY)),
-    Call("setuid", "the sandbox process runs as nobody", one_of(0, nobody=NOBODY)),
+    Call("setgid", "as setuid", one_of(0, nobody=NOBODY, root=0)),
+    Call("setuid", "the sandbox process runs as nobody; runsc is root of a user namespace that it made", one_of(
+        0, nobody=NOBODY, root=0,
+    )),
     Call("umount2", "the old root goes", one_of(1, DETACH=2)),
 )  # fmt: skip
 

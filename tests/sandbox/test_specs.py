@@ -75,41 +75,6 @@ def test_a_users_subordinate_ids_are_read_from_subuid(tmp_path: Path, monkeypatc
     assert oci._subordinate(tmp_path / "missing", "mail", 1000) == ()
 
 
-POLICY = json.loads(base.SECCOMP.read_text())
-CALLS = [name for rule in POLICY["syscalls"] for name in rule["names"]]
-ESCAPES = """add_key bpf delete_module finit_module init_module io_uring_setup kexec_load keyctl mount_setattr move_mount
-    name_to_handle_at open_by_handle_at open_tree perf_event_open process_vm_readv reboot request_key setns swapon unshare
-    userfaultfd"""
-
-
-def test_a_call_that_the_policy_does_not_name_does_not_exist():
-    assert POLICY["defaultAction"] == "SCMP_ACT_ERRNO"
-    assert POLICY["defaultErrnoRet"] == 38  # ENOSYS: what makes libc and Go fall back
-
-
-def test_the_policy_allows_ptrace():
-    assert "ptrace" in CALLS
-
-
-def test_each_call_is_named_once_in_order_and_each_group_has_its_reason():
-    assert len(CALLS) == len(set(CALLS))
-    for rule in POLICY["syscalls"]:
-        assert rule["names"] == sorted(rule["names"])
-        assert rule["action"] == "SCMP_ACT_ALLOW"
-        assert rule["comment"]
-
-
-def test_the_policy_is_as_small_as_the_readme_says():
-    assert len(CALLS) == 93
-    readme = (base.SECCOMP.parents[2] / "README.md").read_text()
-    assert "a seccomp policy of 93 calls" in readme
-
-
-@pytest.mark.parametrize("call", ESCAPES.split())
-def test_what_escapes_are_made_of_is_not_allowed(call: str):
-    assert call not in CALLS
-
-
 def test_podman_is_told_what_the_specification_says():
     options = podman_options(PLAN, "job", facts.this_host(), frozenset())
     for option in ("--network=none", "--read-only", "--cap-drop=all", "--security-opt=no-new-privileges"):
