@@ -143,7 +143,7 @@ def how_stopped(evidence: Evidence) -> tuple[str, ...]:
     full = usage.killed or usage.memory_refused
     if evidence.outcome in ("sandbox_died", "out_of_memory"):
         seen[
-            "cgroup: memory" if full else "host: memory" if evidence.outcome == "out_of_memory" else "died by itself"
+            "cgroup: memory" if full else "host: memory" if evidence.outcome == "out_of_memory" else "host: no end mark"
         ] = None
     elif evidence.outcome in BY_OUTCOME:
         seen[BY_OUTCOME[evidence.outcome]] = None

@@ -1,7 +1,7 @@
 """Runs hostile programs in the real double sandbox and judges each from inside and outside.
 
 The way is the one of service: the same runtime, policy, specification, host side; only the guest is another
-(`image.py`), and the bounds are smaller. Two at a time, as the daemon does by default.
+(`image.py`), and the bounds are smaller.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.security.house import Canaries
 
 MIB = 1024 * 1024
-AT_ONCE = 2
+AT_ONCE = 3  # some wait for their deadline, for which no processor is needed
 # small enough that a bomb bursts early; seconds leave room for a machine that is busy with something else
 LIMITS = replace(Limits(), memory_bytes=640 * MIB, processes=192, seconds=40.0, page_seconds=40.0)
 REPORT = replace(Limits(), page_text_bytes=1 << 20)  # what a report may hold, whatever the attempt's bounds
@@ -54,7 +54,7 @@ class Runner:
         self.flattened_next = 0
 
     def attempts(self, attempts: Sequence[Attempt]) -> list[Verdict]:
-        """Run several, two at a time where each has a cgroup to be told apart by, else one after the other."""
+        """Run several, AT_ONCE where each has a cgroup to be told apart by, else one after the other."""
         with ThreadPoolExecutor(AT_ONCE if self.bound else 1) as threads:
             return list(threads.map(self.attempt, attempts))
 

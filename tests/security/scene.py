@@ -147,8 +147,21 @@ def grouped(results: Sequence[Result]) -> Counter[str]:
 
 
 def kind_of(word: str) -> str:
-    known = ("gVisor: E", "gVisor: SIG", "cgroup: ", "deadline", "host: ", "read-only root", "no network")
+    known = (
+        "the host's kernel",
+        "gVisor: E",
+        "gVisor: SIG",
+        "cgroup: ",
+        "deadline",
+        "host: ",
+        "read-only root",
+        "no network",
+    )
     for start in known:
         if word.startswith(start):
-            return {"gVisor: E": "gVisor refused", "gVisor: SIG": "gVisor killed the process"}.get(start, word)
-    return "died by itself" if word == "died by itself" else "nothing of others there"
+            return {
+                "the host's kernel": "the host's kernel refused",
+                "gVisor: E": "gVisor refused",
+                "gVisor: SIG": "gVisor killed the process",
+            }.get(start, word)
+    return "nothing of others there"

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
 
 class Results:
-    """A theme is run when the first of its tests asks, two attempts at a time."""
+    """A theme is run when the first of its tests asks, some attempts at a time."""
 
     def __init__(self, scene: scenes.Scene, runner) -> None:
         self._scene, self._runner = scene, runner

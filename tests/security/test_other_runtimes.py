@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
-from sandbox.client import SandboxSettings, SandboxUnavailableError
+from sandbox.client import SandboxSettings
 from sandbox.host import choice
 from sandbox.host.service import LocalSandbox
 from tests.e2e.engines import docker_engine, ordinary_user
@@ -44,17 +46,10 @@ def test_hostile_programs_are_contained_on_this_runtime_too(runtime, scene, chos
         pytest.skip("test_attempts.py runs them all on the chosen one")
     if runtime == "docker":
         request.getfixturevalue("docker")
-    try:
-        with scenes.runner(scene, runtime) as runner:
-            contained(
-                [
-                    one
-                    for attempts in scenes.by_theme(SAMPLE).values()
-                    for one in scenes.run_theme(scene, runner, attempts)
-                ]
-            )
-    except SandboxUnavailableError as error:
-        pytest.skip(f"{runtime} does not work here: {error}")
+    elif not shutil.which(runtime):
+        pytest.skip(f"{runtime} is not installed")
+    with scenes.runner(scene, runtime) as runner:
+        contained(scenes.run_theme(scene, runner, SAMPLE))
 
 
 def test_hostile_programs_are_contained_in_an_ordinary_users_sandboxes(scene):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sandbox.host.runtime.base import OuterContainer, OuterRuntime, Plan
 
 PAGE = 4096
-KEPT = 2 * 1024 * 1024  # bytes of a stream that are looked at; a flood's rest is counted only
+KEPT = 8 * 1024 * 1024  # bytes of a stream that are looked at; a flood's rest is counted only
 EVERY = 0.1  # seconds between two looks
 GONE_SECONDS = 5.0  # for the processes of a destroyed sandbox to be gone
 CGROUPS = Path("/sys/fs/cgroup")

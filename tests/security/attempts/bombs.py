@@ -6,7 +6,7 @@ THEME = "bombs"
 MIB = 1024 * 1024
 
 ENDS = frozenset({"flattened", "sandbox_died", "deadline", "out_of_memory"})
-SECONDS = {"seconds": 7.0}
+SECONDS = {"seconds": 6.0}
 
 
 def within_bounds(evidence: Evidence) -> str:
@@ -27,10 +27,10 @@ def bomb(name: str, program: str, *, sample: bool = False, **limits: object) -> 
 
 COUNTED = """
 import time
-def until_refused(what, function, most=1 << 30):
+def until_refused(what, function, most=1 << 30, seconds=2):
     # as many as there are to be had; where the sandbox ends first, its outcome tells
     tried(what)
-    end = time.monotonic() + 3
+    end = time.monotonic() + seconds
     count = 0
     try:
         while count < most and time.monotonic() < end:
@@ -55,7 +55,7 @@ def fork(_):
                 os.fork()
             except OSError:
                 time.sleep(0.01)
-until_refused("fork without end", fork)
+until_refused("fork without end", fork, seconds=60)
 time.sleep(3)
 """,
         sample=True,
@@ -68,7 +68,7 @@ def fork(_):
     if os.fork() == 0:
         time.sleep(60)
         os._exit(0)
-until_refused("keep every child", fork)
+until_refused("keep every child", fork, seconds=60)
 """,
     ),
     bomb(
@@ -91,14 +91,13 @@ until_refused("threads", lambda _: threading.Thread(target=time.sleep, args=(60,
 tried("leave")
 leave()
 """,
-        sample=True,
     ),
     bomb(
         "memory: anonymous",
         COUNTED
         + """
 kept = []
-until_refused("touch a MiB", lambda _: kept.append(b"x" * (1 << 20)))
+until_refused("touch a MiB", lambda _: kept.append(b"x" * (1 << 20)), seconds=60)
 """,
         sample=True,
     ),
@@ -119,9 +118,8 @@ time.sleep(20)
         COUNTED
         + """
 file = open("/tmp/filler", "wb", buffering=0)
-until_refused("write a MiB to /tmp", lambda _: file.write(b"x" * (1 << 20)))
+until_refused("write a MiB to /tmp", lambda _: file.write(b"x" * (1 << 20)), seconds=60)
 """,
-        sample=True,
     ),
     bomb(
         "memory: /dev/shm",
@@ -135,7 +133,7 @@ until_refused("write a MiB to /dev/shm", lambda count: open("/dev/shm/filler", "
         COUNTED
         + """
 descriptor = os.memfd_create("filler")
-until_refused("write a MiB to a memfd", lambda _: os.write(descriptor, b"x" * (1 << 20)))
+until_refused("write a MiB to a memfd", lambda _: os.write(descriptor, b"x" * (1 << 20)), seconds=60)
 """,
     ),
     bomb(
@@ -146,7 +144,7 @@ libc.shmat.restype = ctypes.c_void_p
 def segment(_):
     number = syscall(29, 0, 1 << 24, 0o1600)
     ctypes.memset(libc.shmat(number, None, 0), 1, 1 << 24)
-until_refused("segments of 16 MiB", segment)
+until_refused("segments of 16 MiB", segment, seconds=60)
 """,
     ),
     bomb(
@@ -247,7 +245,7 @@ for start in range(0, 7200, size):
             except OSError:
                 pass
         time.sleep(60)
-time.sleep(4)
+time.sleep(2)
 tried("more than the outer bound on open files", "gVisor lives")
 """,
     ),
@@ -271,7 +269,7 @@ def in_children(_):
         time.sleep(60)
 until_refused("pipes of a MiB", pipe)
 until_refused("children with pipes of a MiB", in_children, 20)
-time.sleep(4)
+time.sleep(2)
 """,
     ),
     bomb(
@@ -286,7 +284,7 @@ def pair(_):
     left.setblocking(False)
     kept.append((left, right))
     left.send(b"x" * (1 << 24))
-until_refused("socket pairs", pair)
+until_refused("socket pairs", pair, seconds=60)
 """,
     ),
     bomb(

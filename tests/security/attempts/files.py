@@ -85,10 +85,11 @@ for place in ("/etc/passwd", "/usr/bin/runsc"):
     page = mmap.mmap(descriptor, 10, mmap.MAP_PRIVATE, mmap.PROT_WRITE | mmap.PROT_READ)
     before = os.pread(descriptor, 10, 0)
     page[0:10] = b"overwrites"
-    with open("/proc/self/mem", "r+b", buffering=0) as memory:
-        address = ctypes.addressof(ctypes.c_char.from_buffer(page))
-        memory.seek(address)
-        memory.write(b"OVERWRITES")
+    def by_mem():
+        with open("/proc/self/mem", "r+b", buffering=0) as memory:
+            memory.seek(ctypes.addressof(ctypes.c_char.from_buffer(page)))
+            memory.write(b"OVERWRITES")
+    refused("write by /proc/self/mem", by_mem)
     must(f"write {place} through a private mapping", holds=os.pread(descriptor, 10, 0) == before, how="private to it", seen=before)
 """,
     ),

@@ -20,7 +20,6 @@ for user in (1, 1001, 65534, @HOST_USER@):
 refused("setfsuid", syscall, 122, 0)
 must("who it is", holds=os.getresuid() == (1000,) * 3 and os.getresgid() == (1000,) * 3, how="uid 1000", seen=os.getresuid())
 """,
-        sample=True,
     ),
     Attempt(
         THEME,

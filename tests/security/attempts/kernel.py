@@ -17,7 +17,6 @@ for ring in (-1, -2, -4, -5, 1, 0x12345678):
 refused("link the user's ring", syscall, 250, 8, -4, -3, 0, 0)
 refused("persistent ring", syscall, 250, 22, 1000, -3, 0, 0)
 """,
-        sample=True,
     ),
     Attempt(
         THEME,
@@ -129,9 +128,32 @@ refused("lookup_dcookie", syscall, 212, 1, bytes(64), 64)
         """
 numbers = {"memfd_secret": 447, "landlock_create_ruleset": 444, "cachestat": 451, "fchmodat2 on /usr": 452, "map_shadow_stack": 453,
            "futex_wake": 454, "set_mempolicy_home_node": 450, "futex_waitv": 449, "lsm_get_self_attr": 459, "mseal": 462,
-           "uretprobe": 335, "listns": 470, "open_tree_attr": 467, "file_getattr": 468, "clone3 into a cgroup": 435}
+           "listns": 470, "open_tree_attr": 467, "file_getattr": 468, "clone3 into a cgroup": 435}
 for name, number in numbers.items():
     refused(name, syscall, number, 0, 0, 0, 0, 0, 0)
+""",
+    ),
+    Attempt(
+        THEME,
+        "calls that no seccomp filter sees",
+        """
+# Linux passes these two by every filter since 6.14, so they reach the host's kernel from any process of any sandbox; it
+# ends a caller that is not the trampoline of a probe
+import signal
+for name, number in (("uretprobe", 335), ("uprobe", 336)):
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGILL, signal.SIG_DFL)
+        try:
+            syscall(number, 0, 0, 0, 0, 0, 0)
+        except OSError as error:
+            os._exit(error.errno)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    code = os.waitstatus_to_exitcode(status)
+    who = "gVisor" if code == errno.ENOSYS else "the host's kernel"
+    how = f"{who}: {signal.Signals(-code).name if code < 0 else errno.errorcode.get(code, code)}"
+    must(name, holds=code != 0, how=how, seen="it returned")
 """,
     ),
     Attempt(

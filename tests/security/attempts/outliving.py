@@ -76,7 +76,6 @@ while True:
 """,
         LATE,
         limits=SHORT,
-        sample=True,
     ),
     Attempt(
         THEME,

@@ -44,7 +44,6 @@ while True:
         frozenset({"deadline"}),
         small_host,
         limits=SHORT,
-        sample=True,
     ),
     Attempt(
         THEME,
@@ -137,7 +136,7 @@ for _ in range(4):
 """,
         proof=small_host,
     ),
-    lie("a second hello", "frame(contract.HELLO, b'LAZ\\x01')", sample=True),
+    lie("a second hello", "frame(contract.HELLO, b'LAZ\\x01')"),
     lie("a second type", "frame(contract.FOUND, b'text/plain')"),
     lie("four billion pixels", "frame(contract.PAGE, struct.pack('>IIII', 0xFFFFFFFF, 0xFFFFFFFF, 1, 1))"),
     lie("a frame of four billion bytes", "frame(contract.PAGE, b'', 0xFFFFFFFF)"),

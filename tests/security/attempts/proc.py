@@ -73,7 +73,6 @@ for pid in (2, 3, @HOST_PID@):
         refused(f"stat /proc/{pid}/{name}", os.stat, f"/proc/{pid}/{name}")
 """,
         proof=only_its_own,
-        sample=True,
     ),
     Attempt(
         THEME,
@@ -141,7 +140,6 @@ for place in ("/proc/1/exe", "/proc/self/exe"):
 for name in ("/usr/bin/runsc", "/usr/bin/python3", "/lib64/ld-linux-x86-64.so.2"):
     refused(f"write to {name}", os.open, name, os.O_WRONLY)
 """,
-        sample=True,
     ),
     Attempt(
         THEME,

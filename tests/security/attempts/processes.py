@@ -18,7 +18,6 @@ for pid in pids:
     refused(f"peek at {pid}", syscall, 101, 2, pid, 0x400000, 0)
 refused("attach to itself", syscall, 101, 16, os.getpid(), 0, 0)
 """,
-        sample=True,
     ),
     Attempt(
         THEME,

@@ -56,7 +56,6 @@ ATTEMPTS = (
         "exactly the mounts on the list",
         'fact("mounts", open("/proc/mounts").read())\ntried("read the mounts", "those of the list")\n',
         proof=exactly_the_list,
-        sample=True,
     ),
     Attempt(
         THEME,
@@ -76,7 +75,6 @@ for directory, _, files in os.walk("/etc"):
             escaped(f"read {directory}/{name}", text[:100])
 """,
         proof=as_laid_out,
-        sample=True,
     ),
     Attempt(
         THEME,

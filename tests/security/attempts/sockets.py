@@ -17,7 +17,6 @@ for name in ("/tmp/.X11-unix/X0", "/containerd-shim/x.sock", "/org/freedesktop/s
 lines = open("/proc/net/unix").read().splitlines()[1:]
 must("read /proc/net/unix", holds=not any("@" in line or "/" in line for line in lines), how="no socket of others", seen=lines)
 """,
-        sample=True,
     ),
     Attempt(
         THEME,
