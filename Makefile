@@ -23,6 +23,9 @@ docker.io an outer runtime, tested beside runc; its engine is started for the te
 procps ends what runs under the account that the tests make
 postfix the end-to-end tests put one before and one behind the gateway
 systemd systemd-analyze verify reads our units
+swaks a second SMTP client
+libnet-ssleay-perl lets swaks speak TLS
+openssl makes the certificates of the tests
 poppler-utils a second reader of the PDFs that we write
 endef
 export RUN_PACKAGES TEST_PACKAGES
