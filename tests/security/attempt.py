@@ -29,6 +29,7 @@ class Evidence:
     outcome: str  # FLATTENED, or a reason of the contract
     events: tuple[dict[str, Any], ...]
     usage: Usage
+    seen: int  # processes of it that were seen from outside
     left: tuple[str, ...]  # processes of the sandbox that are still there
     leaked: tuple[str, ...]  # secrets of the host or of a neighbour found in what came out
     output_bytes: int | None  # size of the output file; None where there is none
@@ -102,6 +103,8 @@ def judge(attempt: Attempt, evidence: Evidence) -> Verdict:
         found.append("a whole answer, though the program did not come to its end")
     if (evidence.output_bytes is None) != (evidence.outcome != FLATTENED):
         found.append(f"output file of {evidence.output_bytes} bytes after {evidence.outcome}")
+    if not evidence.seen:
+        found.append("no process of it was seen from outside: that none is left would prove nothing")
     found += [f"outlived its job: {process}" for process in evidence.left]
     found += [f"leaked: {secret}" for secret in evidence.leaked]
     if evidence.usage.favoured:

@@ -50,8 +50,6 @@ class Runner:
         self.runtime = runtime
         self._plan = plan
         self._canaries = canaries
-        self._next = threading.Lock()
-        self.flattened_next = 0
 
     def attempts(self, attempts: Sequence[Attempt]) -> list[Verdict]:
         """Run several, AT_ONCE where each has a cgroup to be told apart by, else one after the other."""
@@ -80,7 +78,7 @@ class Runner:
 
     def next_document(self) -> list[str]:
         """The same service flattens a normal document of the normal image."""
-        with self._next, tempfile.TemporaryDirectory() as directory:
+        with tempfile.TemporaryDirectory() as directory:
             output = Path(directory, "next.pdf")
             settings = SandboxSettings(limits=self._plan.limits)
             try:
@@ -89,7 +87,6 @@ class Runner:
                 return [f"the next document found no sandbox: {error}"]
             if not isinstance(result, Flattened) or not output.read_bytes().startswith(b"%PDF"):
                 return [f"the next document was not flattened: {result}"]
-            self.flattened_next += 1
             return []
 
     def _evidence(self, attempt: Attempt) -> Evidence:
@@ -156,6 +153,7 @@ class Runner:
             outcome=FLATTENED if isinstance(result, Flattened) else result.reason,
             events=tuple(events_of(out)),
             usage=watch.usage,
+            seen=watch.seen,
             left=(*left, *(f"a file beside the output: {name}" for name in strangers)),
             leaked=tuple(one for one in (self._canaries.secret, self._canaries.neighbours) if one in told),
             output_bytes=size,

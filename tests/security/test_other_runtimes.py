@@ -13,6 +13,9 @@ from tests.e2e.engines import docker_engine, ordinary_user
 from tests.security import scene as scenes
 from tests.security.attempts import SAMPLE
 
+# what depends on how the outer container is made; there is no cgroup, so they run one after the other
+OF_THE_OUTER_CONTAINER = ("mounts and roots", "other processes", "another document", "outliving the job", "bombs")
+
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
 
@@ -35,9 +38,9 @@ def docker(tmp_path_factory):
         yield
 
 
-def contained(results) -> None:
+def contained(results, attempts) -> None:
     assert {f"{one.theme}: {one.name}": one.faults for one in results if one.faults} == {}
-    assert len(results) > len(SAMPLE)
+    assert len(results) > len(attempts) > 0
 
 
 @pytest.mark.parametrize("runtime", choice.RUNTIMES)
@@ -49,9 +52,10 @@ def test_hostile_programs_are_contained_on_this_runtime_too(runtime, scene, chos
     elif not shutil.which(runtime):
         pytest.skip(f"{runtime} is not installed")
     with scenes.runner(scene, runtime) as runner:
-        contained(scenes.run_theme(scene, runner, SAMPLE))
+        contained(scenes.run_theme(scene, runner, SAMPLE), SAMPLE)
 
 
 def test_hostile_programs_are_contained_in_an_ordinary_users_sandboxes(scene):
     with ordinary_user() as user:
-        contained(scenes.run_as(user, scene, "podman", SAMPLE))
+        chosen = [attempt for attempt in SAMPLE if attempt.theme in OF_THE_OUTER_CONTAINER]
+        contained(scenes.run_as(user, scene, "podman", chosen), chosen)

@@ -118,6 +118,11 @@ class Watch:
     def begin(self) -> None:
         self._thread.start()
 
+    @property
+    def seen(self) -> int:
+        """How many processes of it were seen: what was never seen cannot be found gone."""
+        return len(self._seen)
+
     def end(self) -> tuple[str, ...]:
         """Stop looking; what of the sandbox is still there after GONE_SECONDS."""
         self._over.set()
@@ -137,7 +142,7 @@ class Watch:
             self._cgroups = cgroups_bound_to(self._memory)
         if self._cgroups:
             self.usage = merged(self.usage, used(self._cgroups))
-            pids = numbers(self._cgroups["memory"] / "cgroup.procs")
+            pids = members(self._cgroups["memory"])
         else:
             pids = [] if self._bound else pids_rooted_at(self._root)
         inside = {pid: start_of(pid) for pid in pids if pid not in self._foreign and is_elsewhere(pid)}
@@ -149,7 +154,7 @@ class Watch:
         # the kernel sees: one that was started between two looks need not have been seen
         left = [pid for pid, start in self._seen.items() if start_of(pid) == start]
         left += [pid for pid in all_pids() if self._job in command_of(pid)]
-        left += numbers(self._cgroups["memory"] / "cgroup.procs") if self._cgroups else []
+        left += members(self._cgroups["memory"]) if self._cgroups else []
         return tuple(f"{pid} {command_of(pid)[:80]}" for pid in sorted(set(left)))
 
 
@@ -195,8 +200,10 @@ def number(path: Path) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def numbers(path: Path) -> list[int]:
-    return [int(line) for line in text_of(path).split()]
+def members(cgroup: Path) -> list[int]:
+    """Processes of a cgroup and of those below it, which engines make under version 2."""
+    lists = [text_of(Path(directory, "cgroup.procs")) for directory, _, _ in os.walk(cgroup)]
+    return [int(line) for text in lists for line in text.split()]
 
 
 def fields(path: Path) -> dict[str, int]:
