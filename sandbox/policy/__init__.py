@@ -7,6 +7,7 @@ kernel.py    the kernel's log of calls; numbers and names
 listener.py  the arguments of calls, from the kernel's own notifications
 seen.json    what was learnt; by machine
 count.py     our policy and others, counted the same way
+trim.py      what goes on without which call
 
 Tools for those who change the policy: the service imports nothing of this room, and reads the JSON only.
 """

@@ -1,7 +1,9 @@
-"""`python -m sandbox.policy`: learn, write and count the seccomp policy.
+"""`python -m sandbox.policy`: learn, write, count and trim the seccomp policy.
 
 learn SMALL [LARGE]   run the documents of two directories on every runtime, record what was called in seen.json
 write                 write sandbox/image/seccomp.json from calls.py
+count                 our policy and others', counted the same way
+trim DOCUMENT         flatten it without each call in turn, and say without which it goes on
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from pathlib import Path
 
 from sandbox.client import SandboxSettings
 from sandbox.host.runtime import base
-from sandbox.policy import calls, compose, learn
+from sandbox.policy import calls, compose, count, learn, trim
 
 SEEN = Path(__file__).parent / "seen.json"
 
@@ -24,15 +26,37 @@ def main() -> int:
     learning = commands.add_parser("learn", help="run documents on every runtime and record what was called")
     learning.add_argument("small", type=Path, help="a directory of documents, one a format, run three times")
     learning.add_argument("large", type=Path, nargs="?", help="a directory of many more, run once")
-    learning.add_argument("--runtime", default="auto")
-    learning.add_argument("--platform", default="auto")
+    trimming = commands.add_parser("trim", help="flatten a document without each call in turn")
+    trimming.add_argument("document", type=Path)
+    for started in (learning, trimming):
+        started.add_argument("--runtime", default="auto")
+        started.add_argument("--platform", default="auto")
     commands.add_parser("write", help="write sandbox/image/seccomp.json")
+    commands.add_parser("count", help="our policy and others', counted the same way")
     options = parser.parse_args()
+    return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     if options.command == "write":
         base.SECCOMP.write_text(compose.text(compose.policy(calls.CALLS)))
         return 0
+    if options.command == "count":
+        _count()
+        return 0
     settings = SandboxSettings(runtime=options.runtime, platform=options.platform)
-    return _learn(_files(options.small), _files(options.large), settings)
+    if options.command == "learn":
+        return _learn(_files(options.small), _files(options.large), settings)
+    for where, name, failed in trim.trim(options.document, settings):
+        tell(f"{where}: without {name}: {failed or 'flattened all the same'}")
+    return 0
+
+
+def _count() -> None:
+    for row in count.table():
+        size = row.size
+        line = f"{row.policy:32} {size.unconditional:4} + {size.conditional:2} = {size.total:3}  {row.counted}"
+        sys.stdout.write(f"{line}\n")
 
 
 def _learn(small: list[Path], large: list[Path], settings: SandboxSettings) -> int:

@@ -49,16 +49,21 @@ class Seen:
     documents: int = 0
     calls: set[str] = field(default_factory=set)
     arguments: dict[str, set[tuple[int, ...]]] = field(default_factory=dict)
+    misfits: set[str] = field(default_factory=set)  # calls that were made in a form that is not listed
 
     def news(self) -> set[str]:
         """Calls that the policy would refuse, by their name or by their arguments, and does not mean to."""
         known = {call.name: call for call in CALLS}
-        return {name for name in self.calls if name not in known and name not in LEFT_OUT} | {
-            f"{name}{tuple(hex(value) for value in values)}"
-            for name, rows in self.arguments.items()
-            for values in rows
-            if not known[name].admits(spread(name, values))
-        }
+        return (
+            {name for name in self.calls if name not in known and name not in LEFT_OUT}
+            | {
+                f"{name}{tuple(hex(value) for value in values)}"
+                for name, rows in self.arguments.items()
+                for values in rows
+                if not known[name].admits(spread(name, values))
+            }
+            | {f"{name} in another form" for name in self.misfits}
+        )
 
     def record(self) -> dict[str, object]:
         """As JSON holds it: sorted, so that two runs of one stack differ in nothing."""
@@ -70,6 +75,7 @@ class Seen:
             "documents": self.documents,
             "calls": sorted(self.calls),
             "arguments": rows,
+            "misfits": sorted(self.misfits),
         }
 
 
@@ -115,6 +121,7 @@ class Learner:
                 self._ask_arguments(batch)
             news |= new
         self.seen.calls |= news
+        self.seen.misfits |= news & {call.name for call in CALLS}
         return news
 
     def _ask_arguments(self, documents: list[Path]) -> None:
@@ -172,7 +179,8 @@ def write(path: Path, learnt: dict[str, Seen]) -> None:
 
 
 def read(path: Path) -> dict[str, Seen]:
-    """What was recorded."""
+    """What was recorded; nothing where there is no record."""
+    records = json.loads(path.read_text()) if path.exists() else {}
     return {
         where: Seen(
             record["version"],
@@ -182,8 +190,9 @@ def read(path: Path) -> dict[str, Seen]:
                 name: {tuple(int(value, 16) for value in row) for row in rows}
                 for name, rows in record["arguments"].items()
             },
+            set(record.get("misfits", ())),
         )
-        for where, record in json.loads(path.read_text()).items()
+        for where, record in records.items()
     }
 
 

@@ -171,12 +171,12 @@ def test_the_policy_that_notifies_shows_the_calls_that_have_forms():
 
 
 def test_what_is_new_is_told_by_name_or_by_its_arguments():
-    seen = learn.Seen("1", 1, {"read", "reboot", "mincore"}, {"socket": {(1,), (2,)}})
-    assert seen.news() == {"reboot", "socket('0x2',)"}
+    seen = learn.Seen("1", 1, {"read", "reboot", "mincore"}, {"socket": {(1,), (2,)}}, {"clone"})
+    assert seen.news() == {"reboot", "socket('0x2',)", "clone in another form"}
 
 
 def test_what_was_learnt_is_read_as_it_was_written(tmp_path):
-    seen = learn.Seen("runc 1", 2, {"write", "read"}, {"socket": {(2,), (1,)}})
+    seen = learn.Seen("runc 1", 2, {"write", "read"}, {"socket": {(2,), (1,)}}, {"clone"})
     learn.write(tmp_path / "seen.json", {"runc+systrap": seen})
     other = learn.Seen("crun 1", 1, {"read"})
     learn.write(tmp_path / "seen.json", {"crun+systrap": other})
