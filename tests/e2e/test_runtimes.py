@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,6 +112,31 @@ def test_doctor_tells_of_every_runtime_why_it_was_chosen_or_not():
     for runtime in choice.RUNTIMES:
         for platform in PLATFORMS:
             assert findings[f"{runtime} + gVisor {platform}"].found
+
+
+@pytest.mark.parametrize("runtime", ["runc", "crun", "podman"])
+def test_a_container_dies_where_the_runtimes_own_command_hangs_and_is_removed_later(
+    runtime: str, monkeypatch, tmp_path: Path
+):
+    opened = LocalSandbox.open(SandboxSettings(runtime=runtime))
+    container = opened.runtime.start(opened.plan, f"lazaretto-hangs-{runtime}")
+    assert container.process.stdout
+    assert container.process.stdout.read(5)
+    first = container.first()
+    assert first
+    monkeypatch.setattr(base, "END_SECONDS", 1.0)
+    hanging = []
+    monkeypatch.setattr(base, "quietly", lambda command, _seconds: bool(hanging.append(command)))
+    container.destroy()
+    assert not Path("/proc", str(first)).exists()
+    monkeypatch.undo()
+    assert hanging
+    for _ in range(200):
+        if container.remove():
+            break
+        time.sleep(0.1)
+    opened.close()
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/lazaretto/lazaretto-hangs-{runtime}"))
 
 
 def test_the_containers_of_a_process_that_was_killed_are_swept_by_the_next(docker, tmp_path: Path):

@@ -7,7 +7,12 @@ network, on a read-only root. Destroying is idempotent and bounded in time.
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import signal
 import subprocess
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -27,9 +32,11 @@ SECCOMP = Path(__file__).resolve().parent.parent.parent / "image" / "seccomp.jso
 # by taking eleven away one by one; an unprivileged process may make itself such a namespace anyway. Never SYS_PTRACE.
 CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_SETUID", "CAP_SETGID")
 LABEL = "label=type:container_engine_t"  # SELinux: a container that makes containers
+FIRST_OF_A_NAMESPACE = re.compile(r"^NSpid:(?:\t\d+)+\t1$", re.MULTILINE)  # proc(5): its number there is 1
 OPEN_FILES = 4096  # explicit: raising it above the parent's would need CAP_SYS_RESOURCE
 TMPFS = {"/run": "size=4m,mode=1777", "/tmp": "size=4m,mode=1777"}  # noqa: S108 - the container's own
 END_SECONDS = 10.0  # for a killed container to be gone
+REMOVALS = 30  # more tries, where the first took too long
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +63,33 @@ class OuterContainer:
     """A started container. `process` has pipes for standard input, output and error."""
 
     process: subprocess.Popen[bytes]
-    remove: Callable[[], None]
+    remove: Callable[[], object]  # False where it was not done in time
     meter: Meter | None = None  # None: nothing can be told of what it uses
+    first: Callable[[], int | None] = lambda: None  # the container's first process, where it is known
 
     def destroy(self) -> None:
         """Kill the container and all in it; safe to call twice and from any thread."""
+        # The kernel ends a pid namespace with its first process, at once and whatever state the runtime is in: on a
+        # machine under a bomb's load a runtime's own command takes longer than anybody waits for it
+        kill_namespace(self.first())
         # a runtime that hangs or cannot be started must not keep us from ending what we hold ourselves
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            self.remove()
+        try:
+            removed = self.remove() is not False
+        except (OSError, subprocess.SubprocessError):
+            removed = False
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(END_SECONDS)
         self.process.kill()
         self.process.wait()
+        if not removed:
+            threading.Thread(target=self._remove_later, name="remove", daemon=True).start()
+
+    def _remove_later(self) -> None:
+        for _ in range(REMOVALS):
+            time.sleep(END_SECONDS)
+            with contextlib.suppress(OSError, subprocess.SubprocessError):
+                if self.remove() is not False:
+                    return
 
 
 class OuterRuntime(Protocol):
@@ -101,10 +123,22 @@ def answer(command: list[str], seconds: float = 20.0) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds).stdout
 
 
-def quietly(command: list[str], seconds: float = 20.0) -> None:
-    """Run a command for what it does; how it ends is no matter."""
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
+def quietly(command: list[str], seconds: float = 20.0) -> bool:
+    """Run a command for what it does, however it ends; False where it did not end in time."""
+    try:
         subprocess.run(command, check=False, capture_output=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    except OSError:
+        return True  # a program that is not there has started nothing
+    return True
+
+
+def kill_namespace(pid: int | None) -> None:
+    """Kill the first process of a pid namespace below ours, and so all of it; no other process."""
+    with contextlib.suppress(OSError):
+        if pid and FIRST_OF_A_NAMESPACE.search(Path("/proc", str(pid), "status").read_text()):
+            os.kill(pid, signal.SIGKILL)
 
 
 def pid_in(path: Path) -> Callable[[], int | None]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMAND_SECONDS = 10.0
+OWN_GROUP = "sandbox"  # the runtime's cgroup, below the job's
 # util-linux: the program in a mount namespace of its own, where the version 2 hierarchy is not to be seen
 HIDE_UNIFIED = ("unshare", "--mount", "--propagation=private", "sh", "-c", 'umount "$0" && exec "$@"')
 UNIFIED = "/sys/fs/cgroup/unified"
@@ -55,8 +56,9 @@ class Direct:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        meter = CgroupMeter(cgroup) if cgroup else TreeMeter(base.pid_in(pid_file))
-        return base.OuterContainer(process, self._remover(plan.state, job, cgroup), meter)
+        first = base.pid_in(pid_file)
+        meter = CgroupMeter(cgroup) if cgroup else TreeMeter(first)
+        return base.OuterContainer(process, self._remover(plan.state, job, cgroup), meter, first)
 
     def sweep(self, state: Path) -> None:
         """Remove what a process that is gone left; see OuterRuntime."""
@@ -73,23 +75,25 @@ class Direct:
     def _spec(self, plan: base.Plan, cgroup: str | None) -> dict[str, object]:
         if self._host.root:
             # the runtime's own group is a child of the job's, which stays to be read when the runtime removed its own
-            return oci.outer_spec(plan, oci.ROOT_MAPPINGS, f"{cgroup}/sandbox" if cgroup else None)
+            return oci.outer_spec(plan, oci.ROOT_MAPPINGS, f"{cgroup}/{OWN_GROUP}" if cgroup else None)
         account = pwd.getpwuid(os.geteuid())
         return oci.outer_spec(plan, oci.user_mappings(account.pw_name, account.pw_uid, account.pw_gid), None)
 
-    def _remover(self, state: Path, job: str, cgroup: str | None) -> Callable[[], None]:
-        def remove() -> None:
+    def _remover(self, state: Path, job: str, cgroup: str | None) -> Callable[[], bool]:
+        def remove() -> bool:
             # --force kills every process of the container, then forgets it; an unknown container is no error here
-            base.quietly([*self._program(state), "delete", "--force", job], COMMAND_SECONDS)
+            if not base.quietly([*self._program(state), "delete", "--force", job], COMMAND_SECONDS):
+                return False
             shutil.rmtree(state / job, ignore_errors=True)
-            if cgroup:
-                _remove_groups(cgroup)
+            return not cgroup or _remove_groups(cgroup)
 
         return remove
 
 
-def _remove_groups(cgroup: str) -> None:
-    """The job's own group in every hierarchy, now empty."""
-    for hierarchy in (CGROUPS, *CGROUPS.iterdir()):
+def _remove_groups(cgroup: str) -> bool:
+    """The job's own group in every hierarchy, and the runtime's below it; False where a process is left in one."""
+    groups = [hierarchy / cgroup.strip("/") for hierarchy in (CGROUPS, *CGROUPS.iterdir())]
+    for group in (*(path / OWN_GROUP for path in groups), *groups):
         with contextlib.suppress(OSError):
-            (hierarchy / cgroup.strip("/")).rmdir()
+            group.rmdir()
+    return not any(group.exists() for group in groups)

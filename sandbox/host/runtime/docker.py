@@ -61,7 +61,9 @@ class Docker:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        return base.OuterContainer(process, self._remover(plan.state, job), TreeMeter(self._first_process(job)))
+        known: list[int] = []  # the engine is asked once, by the meter; to end it we do not ask
+        meter = TreeMeter(self._first_process(job, known))
+        return base.OuterContainer(process, self._remover(plan.state, job), meter, lambda: known[0] if known else None)
 
     def sweep(self, state: Path) -> None:
         """Remove what a process that is gone left; see OuterRuntime."""
@@ -69,16 +71,16 @@ class Docker:
             for container in (state / self.name).iterdir():
                 self._remover(state, container.name)()
 
-    def _remover(self, state: Path, job: str) -> Callable[[], None]:
-        def remove() -> None:
-            base.quietly([self.name, "rm", "--force", job], COMMAND_SECONDS)
+    def _remover(self, state: Path, job: str) -> Callable[[], bool]:
+        def remove() -> bool:
+            if not base.quietly([self.name, "rm", "--force", job], COMMAND_SECONDS):
+                return False
             (state / self.name / job).unlink(missing_ok=True)
+            return True
 
         return remove
 
-    def _first_process(self, job: str) -> Callable[[], int | None]:
-        known: list[int] = []
-
+    def _first_process(self, job: str, known: list[int]) -> Callable[[], int | None]:
         def read() -> int | None:
             if not known:
                 with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):

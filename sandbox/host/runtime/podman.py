@@ -50,7 +50,8 @@ class Podman:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        return base.OuterContainer(process, self._remover(job, pid_file), TreeMeter(base.pid_in(pid_file)))
+        first = base.pid_in(pid_file)
+        return base.OuterContainer(process, self._remover(job, pid_file), TreeMeter(first), first)
 
     def sweep(self, state: Path) -> None:
         """Remove what a process that is gone left; see OuterRuntime."""
@@ -62,10 +63,12 @@ class Podman:
         directory.mkdir(mode=0o700, exist_ok=True)
         return directory
 
-    def _remover(self, job: str, pid_file: Path) -> Callable[[], None]:
-        def remove() -> None:
-            base.quietly([self.name, "rm", "--force", "--time=0", "--ignore", job], COMMAND_SECONDS)
+    def _remover(self, job: str, pid_file: Path) -> Callable[[], bool]:
+        def remove() -> bool:
+            if not base.quietly([self.name, "rm", "--force", "--time=0", "--ignore", job], COMMAND_SECONDS):
+                return False
             pid_file.unlink(missing_ok=True)
+            return True
 
         return remove
 
