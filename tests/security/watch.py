@@ -12,6 +12,7 @@ import io
 import itertools
 import os
 import re
+import signal
 import threading
 import time
 from dataclasses import replace
@@ -124,13 +125,17 @@ class Watch:
         return len(self._seen)
 
     def end(self) -> tuple[str, ...]:
-        """Stop looking; what of the sandbox is still there after GONE_SECONDS."""
+        """Stop looking; what of the sandbox is still there after GONE_SECONDS, which is then killed from here."""
         self._over.set()
         self._thread.join()
         give_up = time.monotonic() + GONE_SECONDS
         while (left := self._left()) and time.monotonic() < give_up:
             time.sleep(EVERY)
-        return left
+        named = tuple(f"{pid} {command_of(pid)[:80]}" for pid in left)
+        for pid in left:  # a bomb that was not stopped must not run on while others are tried
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        return named
 
     def _run(self) -> None:
         while not self._over.wait(EVERY):
@@ -149,13 +154,13 @@ class Watch:
         self._seen |= {pid: start for pid, start in inside.items() if start}
         self.usage = replace(self.usage, favoured=max(self.usage.favoured, sum(is_favoured(pid) for pid in inside)))
 
-    def _left(self) -> tuple[str, ...]:
+    def _left(self) -> list[int]:
         # the container's first process was seen; when it has ended, so has everybody in its process namespace, for which
         # the kernel sees: one that was started between two looks need not have been seen
         left = [pid for pid, start in self._seen.items() if start_of(pid) == start]
         left += [pid for pid in all_pids() if self._job in command_of(pid)]
         left += members(self._cgroups["memory"]) if self._cgroups else []
-        return tuple(f"{pid} {command_of(pid)[:80]}" for pid in sorted(set(left)))
+        return sorted(set(left))
 
 
 def cgroups_bound_to(memory: int) -> dict[str, Path]:
