@@ -30,7 +30,7 @@ poppler-utils a second reader of the PDFs that we write
 endef
 export RUN_PACKAGES TEST_PACKAGES
 
-.PHONY: help install image demo test check bench clean
+.PHONY: help install image demo test check bench security clean
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST)
 
@@ -81,6 +81,9 @@ check: ## lint, format and types
 
 bench: image $(VENV)/.installed-dev ## the figures of the README
 	@$(BIN)/python -m tests.bench
+
+security: image test-packages $(VENV)/.installed-dev ## hostile programs on every runtime, lying answers, and the table of what stopped them
+	@$(BIN)/python -m tests.security
 
 clean: ## the virtual environment and caches; the image stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
