@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandbox.image import cache, layout, mirror, recipe
+from sandbox.image import cache, layout, mirror, recipe, thin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,12 +75,14 @@ def _base(parent: Path, progress: Progress, mirror_url: str | None, *, force: bo
 def _image(parent: Path, base: Path, progress: Progress) -> cache.Image:
     progress("laying out the two roots", 0.95)
     path = parent / f"image-{cache.image_key()}"
+    begun = time.time()
     with _appearing(path) as unfinished:
         rootfs = unfinished / "rootfs"
         rootfs.mkdir()
         subprocess.run(["cp", "-al", base / "inner", rootfs / "inner"], check=True)
         layout.lay_out_inner(rootfs / "inner")
         layout.lay_out_outer(rootfs)
+        thin.settle_times(rootfs, begun)
         (unfinished / cache.INFO).write_text(json.dumps(_describe(rootfs, base), indent=1))
     progress("built", 1.0)
     return cache.Image(path, cache.image_key())
@@ -100,6 +103,7 @@ def _appearing(path: Path) -> Iterator[Path]:
 
 def _bootstrap(inner: Path, progress: Progress, mirror_url: str | None) -> None:
     inner.mkdir()
+    begun = time.time()
     bootstrap = subprocess.Popen(
         _mmdebstrap(_sources(mirror_url)),
         stdout=subprocess.PIPE,
@@ -119,7 +123,8 @@ def _bootstrap(inner: Path, progress: Progress, mirror_url: str | None) -> None:
     unpack.wait()  # tar's own verdict is no guide: members that the lists leave out may make it complain
     if not (inner / "usr/bin/runsc").exists():
         raise ImageBuildError("the unpacked tree has no runsc: is the disk full?")
-    _thin_etc(inner / "etc")
+    thin.remove_unneeded_libraries(inner)
+    thin.settle_times(inner, begun)
 
 
 def _sources(mirror_url: str | None) -> list[str]:
@@ -141,7 +146,7 @@ def _mmdebstrap(sources: list[str]) -> list[str]:
         "--dpkgopt=path-exclude=/usr/share/doc/*",
         "--dpkgopt=path-exclude=/usr/share/locale/*",
         f"--include={','.join(recipe.PACKAGES)}",
-        f"--customize-hook={recipe.LAST_STEP}",
+        *(f"--customize-hook={_hook(script, needed=needed)}" for script, needed in recipe.LAST_STEPS),
         *options,
         recipe.SUITE,
         "-",
@@ -149,19 +154,20 @@ def _mmdebstrap(sources: list[str]) -> list[str]:
     ]
 
 
+def _hook(script: str, *, needed: bool) -> str:
+    """A step that mmdebstrap runs by a shell, with the tree as its first argument."""
+    inside = f'chroot "$1" sh -c {shlex.quote(script)}'
+    return inside if needed else f"{inside} || echo 'W: a step that the build can do without failed'"
+
+
 def _tar(inner: Path) -> list[str]:
-    left_out = [f"--exclude={pattern}" for pattern in recipe.LEFT_OUT]
+    left_out = [f"--exclude={pattern}" for patterns in recipe.LEFT_OUT.values() for pattern in patterns]
+    kept = [*recipe.KEPT, *(f"./etc/{pattern}" for pattern in recipe.KEPT_ETC)]
     # owner: whoever builds; set-uid bits go, since nothing inside may gain a privilege
     options = ["--extract", "--file=-", f"--directory={inner}", "--no-same-owner", "--no-same-permissions"]
-    return ["tar", *options, "--wildcards", *left_out, "--ignore-zeros", *recipe.KEPT]
-
-
-def _thin_etc(etc: Path) -> None:
-    kept = {path for pattern in recipe.KEPT_ETC for path in etc.glob(pattern)}
-    for path in etc.iterdir():
-        if path in kept:
-            continue
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    # what is left out is left out at any depth; of what is kept, each directory is named
+    left_out = ["--anchored", "--wildcards", *left_out, "--no-wildcards-match-slash"]
+    return ["tar", *options, *left_out, "--ignore-zeros", *kept]
 
 
 PHASES = (

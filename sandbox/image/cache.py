@@ -19,6 +19,7 @@ from sandbox.image import recipe
 
 SANDBOX = Path(__file__).resolve().parent.parent
 PROFILE = SANDBOX / "image" / "registrymodifications.xcu"
+THIN = SANDBOX / "image" / "thin.py"
 DIGITS = 16  # of a SHA-256: names, not a defence
 SYSTEM = Path("/var/cache/lazaretto")
 INFO = "info.json"
@@ -70,7 +71,9 @@ def base_key() -> str:
         recipe.LEFT_OUT,
         recipe.KEPT,
         recipe.KEPT_ETC,
-        recipe.LAST_STEP,
+        recipe.OPENED_BY_NAME,
+        recipe.LAST_STEPS,
+        THIN.read_text(),
         platform.machine(),
     )
     return _digest(json.dumps(parts, sort_keys=True).encode())

@@ -20,7 +20,7 @@ from sandbox.image import cache, recipe
 if TYPE_CHECKING:
     from pathlib import Path
 
-LINKS = ("bin", "sbin", "lib", "lib64")
+LINKS = ("bin", "lib", "lib64")
 OUTER_EMPTY = ("proc", "dev", "sys", "run", "tmp")  # an engine mounts something on each
 INNER_EMPTY = ("dev", "proc", "tmp", *(path.strip("/") for path in inner.MASKED))
 OUTER_SCRATCH = ("run", "tmp")  # written by runsc, which need not be root there

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -12,7 +14,11 @@ from click.testing import CliRunner
 from gateway.cli import image as image_cli
 from sandbox import client
 from sandbox.airlock import inner
-from sandbox.image import build, cache, layout, mirror, recipe
+from sandbox.image import build, cache, layout, mirror, recipe, thin
+
+# What the image is, and somewhat more: an update of LibreOffice or Java fits, another language's fonts want a thought
+IMAGE_BYTES = 800_000_000
+IMAGE_FILES = 4_300
 
 
 def test_the_key_changes_with_the_packages_and_with_nothing_else(monkeypatch):
@@ -98,6 +104,103 @@ def test_the_outer_root_has_one_usr_and_an_etc_of_its_own(tmp_path: Path):
     assert not (tmp_path / "etc").is_symlink()
     assert (tmp_path / "lib64").readlink() == Path("inner/usr/lib64")
     assert json.loads((tmp_path / "bundle" / "config.json").read_text()) == inner.inner_spec()
+
+
+def test_a_step_that_the_build_can_do_without_does_not_end_it(tmp_path: Path, monkeypatch):
+    bin_directory = tmp_path / "bin"
+    bin_directory.mkdir()
+    (bin_directory / "chroot").write_text('#!/bin/sh\nshift\nexec "$@"\n')
+    (bin_directory / "chroot").chmod(0o755)
+    monkeypatch.setenv("PATH", str(bin_directory), prepend=":")
+    for needed, expected in ((True, 3), (False, 0)):
+        hook = build._hook('printf "it\'s" >made; exit 3', needed=needed)
+        done = subprocess.run(["sh", "-c", hook, "sh", "tree"], check=False, cwd=tmp_path, capture_output=True)
+        assert done.returncode == expected
+    assert (tmp_path / "made").read_text() == "it's"
+
+
+def small_base(parent: Path) -> Path:
+    """What an image is laid out on, as small as it can be."""
+    inner_root = parent / "base" / "inner"
+    for name, text in {
+        "etc/fonts/fonts.conf": "<cachedir>/var/cache/fontconfig</cachedir>",
+        "usr/bin/runsc": "#!/bin/sh\necho runsc version 1\n",
+        "usr/lib/libreoffice/share/extensions/one/description.xml": "",
+        "usr/share/fonts/a.ttf": "a font",
+        "var/cache/fontconfig/a.cache-9": "a cache",
+    }.items():
+        path = inner_root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (inner_root / "usr/bin/runsc").chmod(0o755)
+    (inner_root / "usr/lib64").mkdir()
+    (parent / "base" / cache.INFO).write_text('{"suite": "test", "built": 1}')
+    for path in (parent / "base").rglob("*"):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    return parent / "base"
+
+
+def contents(rootfs: Path) -> dict[str, object]:
+    def one(path: Path) -> object:
+        if path.is_symlink():
+            return path.readlink()
+        return (path.read_bytes() if path.is_file() else None, path.stat().st_mode, path.stat().st_mtime)
+
+    return {str(path.relative_to(rootfs)): one(path) for path in sorted(rootfs.rglob("*"))}
+
+
+def test_one_base_gives_the_same_image_each_time(tmp_path: Path):
+    base = small_base(tmp_path)
+    images = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        images.append(build._image(tmp_path / name, base, lambda phase, share: None))
+    first, second = (contents(image.rootfs) for image in images)
+    assert first == second
+    assert images[0].info() == images[1].info()
+    assert images[0].info()["runsc"] == "1"
+    assert first["inner/usr/share/fonts"] == (None, 0o40755, 1_600_000_000.0), (
+        "fontconfig's cache is valid by this time"
+    )
+
+
+@pytest.fixture(scope="module")
+def inner_root() -> Path:
+    info = client.image_info()
+    assert info is not None, "run `lazaretto image build`"
+    return Path(str(info["path"])) / "rootfs" / "inner"
+
+
+@pytest.mark.sandbox
+def test_the_image_does_not_creep():
+    info = client.image_info()
+    assert info is not None
+    assert int(str(info["bytes"])) < IMAGE_BYTES
+    assert int(str(info["files"])) < IMAGE_FILES
+
+
+@pytest.mark.sandbox
+def test_no_program_is_in_the_image_but_the_guests_own(inner_root: Path):
+    files = [path for path in inner_root.rglob("*") if path.is_file() and not path.is_symlink()]
+    programs = {path for path in files if os.access(path, os.X_OK) and ".so" not in path.name and path.suffix != ".py"}
+    names = {re.sub(r"^python3\.\d+$", "python3", path.name) for path in programs}
+    assert names == {"python3", "heif-dec", "runsc", "soffice.bin", "java"}, "no shell, nothing that a shell would run"
+    assert not (inner_root / "usr/sbin").exists()
+    assert not (inner_root / "usr/libexec").exists()
+
+
+@pytest.mark.sandbox
+def test_every_library_that_a_program_in_the_image_names_is_there(inner_root: Path):
+    programs = [path for path in (inner_root / "usr").rglob("*") if thin._is_program(path)]
+    present = {path.name for path in (inner_root / "usr/lib").rglob("*.so*") if path.exists()}
+    missing = {f"{path.name}: {name}" for path in programs for name in thin.needed_by(path) if name not in present}
+    assert not missing
+
+
+@pytest.mark.sandbox
+def test_nothing_that_is_left_out_is_there(inner_root: Path):
+    patterns = [pattern.removeprefix("./") for patterns in recipe.LEFT_OUT.values() for pattern in patterns]
+    assert not [path for pattern in patterns for path in inner_root.glob(pattern)]
 
 
 @pytest.mark.sandbox
