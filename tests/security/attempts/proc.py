@@ -26,12 +26,19 @@ def not_the_hosts(evidence: Evidence) -> str:
 
 def no_host_paths(evidence: Evidence) -> str:
     text = "".join(evidence.facts["mounts"].values())
-    words = [
-        word
-        for word in ("/var/", "overlay ", "ext4", "btrfs", "xfs", "/dev/", "lowerdir", "/run/runsc")
-        if word in text
-    ]
-    words = [word for word in words if word != "/var/" and not (word == "/dev/" and "/dev/pts" in text)]
+    tell_tales = (
+        "/var/",
+        "/dev/sd",
+        "/dev/vd",
+        "/dev/mapper",
+        "overlay ",
+        "ext4",
+        "btrfs",
+        "xfs",
+        "lowerdir",
+        "/run/runsc",
+    )
+    words = [word for word in tell_tales if word in text]
     return f"mount tables tell of {words}: {text}" if words else ""
 
 
@@ -109,8 +116,8 @@ fact("texts", texts)
 for name in ("kallsyms", "kcore", "kpagecount", "kpageflags", "config.gz", "iomem", "ioports", "keys", "key-users",
              "slabinfo", "vmallocinfo", "interrupts", "softirqs", "timer_list", "sched_debug", "latency_stats", "mtrr",
              "acpi", "asound", "scsi", "driver", "dma", "devices", "crypto", "buddyinfo", "zoneinfo", "vmstat", "locks",
-             "kmsg", "bootconfig", "fb", "misc", "tty", "sysvipc/shm"):
-    refused(f"open /proc/{name}", os.stat, f"/proc/{name}") if name not in ("sysvipc/shm",) else None
+             "kmsg", "bootconfig", "fb", "misc", "tty"):
+    refused(f"stat /proc/{name}", os.stat, f"/proc/{name}")
 """,
     ),
     Attempt(
