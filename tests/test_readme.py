@@ -72,3 +72,10 @@ def test_the_figures_are_those_that_the_bench_takes():
     for row in rows:
         assert row.partition(",")[0].strip() in written, row
     assert "make bench" in table
+
+
+def test_the_size_of_our_policy_is_the_counted_one():
+    from sandbox.policy import count
+
+    ours = count.table()[0].size
+    assert f"| Lazaretto | {ours.total} | {ours.conditional} |" in README
