@@ -45,6 +45,7 @@ class Podman:
         options = [f"--pidfile={pid_file}", *podman_options(plan, job, self._host, self._effects)]
         process = subprocess.Popen(
             [self.name, "run", *options, *plan.arguments()],
+            cwd=pid_file.parent,  # conmon leaves a file "oom" where it was started
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
