@@ -90,6 +90,7 @@ class House:
 
     @property
     def canaries(self) -> Canaries:
+        walked = list(os.walk(self.image.rootfs / "inner"))
         words = {
             "TCP_PORT": str(self.tcp.getsockname()[1]),
             "UDP_PORT": str(self.udp.getsockname()[1]),
@@ -99,6 +100,8 @@ class House:
             "HOST_PID": str(os.getpid()),
             "HOST_USER": str(os.geteuid()),
             "IMAGE": str(self.image.path),
+            "DIRECTORIES": str(len(walked)),  # so many a walk over the guest's root has to come by
+            "FILES": str(sum(len(files) for _, _, files in walked)),
         }
         return Canaries(self.image, self.secret, self.neighbours, words)
 

@@ -22,7 +22,7 @@ GOOD = Evidence(
     host_growth=0,
     seconds=1.0,
 )
-WORDS = {"TCP_PORT": "1", "UDP_PORT": "1", "HOST_PID": "1", "HOST_USER": "0"}
+WORDS = {"TCP_PORT": "1", "DIRECTORIES": "1", "FILES": "1", "UDP_PORT": "1", "HOST_PID": "1", "HOST_USER": "0"}
 
 
 def test_a_refused_try_is_contained():

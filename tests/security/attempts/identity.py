@@ -71,7 +71,7 @@ for directory, names, files in os.walk("/"):
         seen += 1
         if stat.S_ISREG(status.st_mode) and status.st_mode & 0o6000:
             escaped(f"set-uid {place}", oct(status.st_mode))
-if seen < 1000:
+if seen < 0.9 * @FILES@:
     raise RuntimeError(f"walked over {seen} files only: nothing would be proved")
 tried("look for set-uid files", "none in the image")
 import subprocess
