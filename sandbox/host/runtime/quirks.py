@@ -69,7 +69,7 @@ TABLE = (
     Row(
         ("docker",),
         Effect.NOTHING,
-        "its default policy refuses ptrace and new user namespaces, so gVisor does not start; ours is given always",
+        "its default policy refuses new user namespaces, so gVisor does not start; ours is given always",
         "measured with 20.10.24; freedomofpress/dangerzone issue 846",
         below=(25, 0),
     ),
