@@ -49,6 +49,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Stages:
+    """Where a document's seconds went, as the sandbox's host sees it; they add up to all but its sandbox's end."""
+
+    start: float = 0.0  # its sandbox: waited for, started or restored; none where one stood ready
+    identify: float = 0.0  # the document handed over, and its type found by content
+    convert: float = 0.0  # opened by its reader; for office documents LibreOffice's work
+    draw: float = 0.0  # pages to pixels
+    transfer: float = 0.0  # pixels out of the sandbox
+    encode: float = 0.0  # pixels and text into the file, as far as drawing did not take longer
+
+
+@dataclass(frozen=True, slots=True)
 class Flattened:
     """A safe file made from pixels. `path` is the output the caller named; `found` the type seen by content."""
 
@@ -58,6 +70,7 @@ class Flattened:
     pages: int
     size: int  # bytes
     seconds: float
+    stages: Stages = Stages()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,18 @@ class NotFlattened:
     reason: str
     found: str  # "" where the document was not identified
     seconds: float
+    stages: Stages = Stages()
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """The sandboxes that stand ready; `[sandbox.pool]` in the configuration."""
+
+    office: int = 2  # with LibreOffice started; 0: none
+    other: int = 2  # without; 0: none
+    memory_bytes: int = 1024 * 1024 * 1024  # of all that stand
+    idle_seconds: float = 900.0  # then one is replaced by a fresh one
+    waiting: int = 1000  # documents that wait for their turn; one more is refused for now
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +101,11 @@ class SandboxSettings:
     runtime: str = "auto"  # the outer container: auto, runc, crun, podman or docker
     platform: str = "auto"  # gVisor's platform: auto, systrap or ptrace
     cache_dir: Path | None = None  # where the image is kept; None: /var/cache/lazaretto as root, else the user's cache
+    start: str = "pool"  # pool: they stand ready; snapshot: each restored when it is wanted; cold: each from nothing
     concurrency: int = 2  # documents under way at once
     text_layer: bool = True  # an invisible layer of text, so that the PDF can be searched and copied from
     limits: Limits = Limits()
+    pool: PoolSettings = PoolSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +121,10 @@ class Finding:
 
 class SandboxUnavailableError(Exception):
     """No sandbox can be started on this host; the text is one clear line for the administrator."""
+
+
+class SandboxBusyError(SandboxUnavailableError):
+    """Too many documents wait for a sandbox; the message should come again later."""
 
 
 def unless_disguised(result: Flattened | NotFlattened, name: str) -> Flattened | NotFlattened:

@@ -4,13 +4,24 @@ The guest (untrusted, inside gVisor) imports this file, and so does the host (tr
 imports nothing, so that neither side can be changed through it. The host believes nothing that arrives in this form:
 `sandbox/host/untrusted_answer.py` checks each field against its bound before it is used.
 
-Host to guest, on standard input, once:  REQUEST header, then exactly `length` bytes of document, then end of file.
-Guest to host, on standard output:       HELLO FOUND (PAGE PIXELS* TEXT?)* END     or     HELLO FOUND? FAILED
+Host to guest, on standard input:   PREPARE* OPEN, REQUEST header, then exactly `length` bytes of document, end of file.
+Guest to host, on standard output:  PREPARED for each PREPARE, then HELLO FOUND OPENED? (PAGE PIXELS* TEXT?)* END
+                                    or HELLO FOUND? OPENED? FAILED
 and then end of file. A byte after END or FAILED makes the whole answer void. All integers are big-endian, unsigned.
+
+Between PREPARED and OPEN a guest stands warm: it has read nothing of any document, and can be kept so, or frozen into a
+snapshot from which others are started. One that is started so has nothing to prepare and is sent OPEN at once.
 """
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"LAZ"
+
+# struct format of a command: magic, version, what is asked, flags of PREPARE, seed of OPEN
+COMMAND = ">3sBBB32s"
+PREPARE = 1  # load what documents will need
+OPEN = 2  # a document follows; the seed is fresh, and unlike that of any other sandbox
+PREPARE_OFFICE = 1  # LibreOffice too, which most documents can do without
+PREPARE_WHOLE = 2  # go the whole way with documents of our own: for a snapshot, which pays for it once
 
 # struct format of a request: magic, version, flags, dpi, max_pages, max_page_pixels, max_total_pixels,
 # max_page_points, max_text_bytes (a page), length of the document
@@ -27,6 +38,8 @@ PIXELS = 4  # the next bytes of the page's RGB rows, 3 bytes a pixel, no padding
 TEXT = 5  # the page's text, UTF-8: a line a run, "x0 y0 x1 y1 text", hundredths of a point from the top left
 END = 6  # number of pages sent (END_PAYLOAD)
 FAILED = 7  # one of GUEST_REASONS, ASCII
+PREPARED = 8  # no payload: what PREPARE asked for is done
+OPENED = 9  # no payload: its reader has opened the document, what follows is drawing; for the times in the log
 
 HELLO_PAYLOAD = ">3sB"
 PAGE_PAYLOAD = ">IIII"

@@ -14,6 +14,7 @@ from typing import Any
 INNER_ROOT = "/inner"
 BUNDLE = "/bundle"
 STATE = "/run/runsc"
+SNAPSHOT = "/snapshot"  # where a snapshot is mounted: read-only to start from it, writable only while it is made
 RUNSC = "/usr/bin/runsc"
 CONTAINER_ID = "document"
 USER = 1000  # nobody in particular; owns nothing in the image
@@ -37,11 +38,25 @@ ENVIRONMENT = (
 )
 
 
-def runsc_arguments(platform: str, *, rootless: bool = False) -> list[str]:
+def runsc_arguments(platform: str, *, rootless: bool = False, restore: bool = False) -> list[str]:
     """The outer container's first process: runsc on the bundle, with `platform` systrap or ptrace.
 
     `rootless` where that process holds no capability in a user namespace of its own, so that runsc makes one.
+    `restore`: not from the guest's first instruction but from the snapshot, which has to be mounted. The flags must be
+    those that it was made with.
     """
+    command = ["restore", f"--image-path={SNAPSHOT}"] if restore else ["run"]
+    return [*_runsc(platform, rootless=rootless), *command, f"--bundle={BUNDLE}", CONTAINER_ID]
+
+
+def checkpoint_arguments(platform: str) -> list[str]:
+    """A second process of the outer container, which freezes the guest into files of the snapshot and ends it."""
+    # uncompressed, since it is read at each start and written once
+    options = ["-compression=none", "-exclude-committed-zero-pages", f"--image-path={SNAPSHOT}"]
+    return [*_runsc(platform, rootless=False), "checkpoint", *options, CONTAINER_ID]
+
+
+def _runsc(platform: str, *, rootless: bool) -> list[str]:
     return [
         RUNSC,
         *(["--rootless"] if rootless else []),
@@ -54,9 +69,6 @@ def runsc_arguments(platform: str, *, rootless: bool = False) -> list[str]:
         # the root is read-only, so nothing is ever written to this layer; with it gVisor knows that the files below
         # cannot change and asks the gofer for each but once: a third off the time of an office document
         "--overlay2=root:memory",
-        "run",
-        f"--bundle={BUNDLE}",
-        CONTAINER_ID,
     ]
 
 

@@ -1,4 +1,4 @@
-"""The guest's way: read one document, find out what it is, send its pages, end.
+"""The guest's way: stand ready, read one document, find out what it is, send its pages, end.
 
 Reads standard input, writes frames to standard output. Trusts nobody and is trusted by nobody: the bounds it keeps
 spare work and give a reason that helps the reader; the ones that hold are kept outside (gVisor, cgroups, the host).
@@ -11,17 +11,21 @@ import sys
 from typing import BinaryIO
 
 from sandbox import contract
-from sandbox.guest import families
+from sandbox.guest import families, standing
 from sandbox.guest.failure import GuestFailure
 from sandbox.guest.sniff import media_type_of
-from sandbox.guest.wire import Answer, Request, read_request
+from sandbox.guest.wire import Answer, Request, read_command, read_request
 
 
 def main() -> None:
     """Answer one request; every way out is a FAILED or an END frame."""
     answer = Answer(own_stdout())
+    while (command := read_command()).kind == contract.PREPARE:
+        standing.prepare(command.flags)
+        answer.prepared()
+    standing.reseed(command.seed)
     answer.hello()
-    request = read_request(sys.stdin.buffer)
+    request = read_request()
     try:
         convert(request.document, answer, request)
     except GuestFailure as failure:

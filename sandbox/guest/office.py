@@ -10,6 +10,7 @@ in their order, which upstream keeps stable.
 from __future__ import annotations
 
 import ctypes
+import functools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,17 @@ class Office:
         if not saved or not target.exists():
             raise GuestFailure(contract.CORRUPT)
 
+    def rehearse(self, source: str, targets: list[Path]) -> None:
+        """Load `source`, a URL of our own, save it as each of `targets` by its extension, and close it again."""
+        loaded = self._calls.document_load_with_options(self._office, source.encode(), b"")
+        if not loaded:
+            raise OSError(f"LibreOffice did not load {source}")
+        calls = _calls_of(loaded, _DocumentClass)
+        for target in targets:
+            if not calls.save_as(loaded, target.as_uri().encode(), target.suffix[1:].encode(), None):
+                raise OSError(f"LibreOffice did not save {source} as {target.suffix}")
+        calls.destroy(loaded)
+
 
 def _calls_of(handle: int, class_type: type[ctypes.Structure]) -> Any:
     # a handle points to a struct whose first field points to the table of calls
@@ -101,11 +113,17 @@ def lay_out_profile() -> None:
     shutil.copyfile(SETTINGS, PROFILE / "user" / SETTINGS.name)
 
 
+@functools.cache
+def the_office() -> Office:
+    """This process's LibreOffice, started when it is first asked for: it has one at most."""
+    return Office()
+
+
 def office_to_pdf(document: bytes, extension: str) -> bytes:
     """One office document as PDF; `extension` chooses the import filter. Raises GuestFailure."""
     source, target = Path(f"/tmp/document.{extension}"), Path("/tmp/document.pdf")
     if document.startswith(b"PK"):
         refuse_broken(document)
     source.write_bytes(document)
-    Office().to_pdf(source, target)
+    the_office().to_pdf(source, target)
     return target.read_bytes()

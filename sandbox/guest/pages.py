@@ -44,6 +44,7 @@ def send_pages(opened: Any, answer: Answer, request: Request, scale: float | Non
         count = 1
     if count > request.max_pages:
         raise GuestFailure(contract.TOO_MANY_PAGES)
+    answer.opened()
     total = 0
     for number in range(count):
         page = opened.load_page(number)

@@ -53,6 +53,7 @@ def by_mupdf(document: bytes, answer: Answer, request: Request) -> None:
 
 def send_frames(pictures: Iterable[bytes], answer: Answer, request: Request) -> None:
     """Send the frames of pictures that MuPDF reads, as the pages of one answer; a GIF moves, and shows its first."""
+    answer.opened()
     count = total = 0
     for picture in pictures:
         long_side = longer_side(picture, request)

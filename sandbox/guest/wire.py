@@ -1,15 +1,20 @@
-"""The guest's end of the contract: one request in, frames out.
+"""The guest's end of the contract: commands and one request in, frames out.
 
-Fails: a request that is not whole ends the process; the host then sees an answer without an end mark.
+Standard input is read without a buffer, no further than asked for: a guest that stands warm may be frozen between any
+two reads and go on as another process. Fails: a command or a request that is not whole ends the process; the host then
+sees an answer without an end mark.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from sandbox import contract
+
+CHUNK = 1 << 20  # a pipe holds no more (pipe(7), pipe-max-size)
 
 
 @dataclass(frozen=True)
@@ -27,14 +32,42 @@ class Request:
     max_text_bytes: int
 
 
-def read_request(stream: BinaryIO) -> Request:
+@dataclass(frozen=True)
+class Command:
+    """One command of the host: `kind` is PREPARE or OPEN of the contract."""
+
+    kind: int
+    flags: int
+    seed: bytes
+
+
+def read_command() -> Command:
+    """Read one command; exits where the host has closed the pipe, or where it is not ours."""
+    magic, version, kind, flags, seed = struct.unpack(contract.COMMAND, _exactly(struct.calcsize(contract.COMMAND)))
+    if (magic, version) != (contract.MAGIC, contract.VERSION):
+        raise SystemExit("command is not ours")
+    return Command(kind, flags, seed)
+
+
+def read_request() -> Request:
     """Read one request; exits where the header is not ours or the document is shorter than it says."""
-    header = stream.read(struct.calcsize(contract.REQUEST))
+    header = _exactly(struct.calcsize(contract.REQUEST))
     magic, version, flags, *bounds, length = struct.unpack(contract.REQUEST, header)
-    document = stream.read(length)
-    if (magic, version) != (contract.MAGIC, contract.VERSION) or len(document) != length:
-        raise SystemExit("request is not whole")
+    if (magic, version) != (contract.MAGIC, contract.VERSION):
+        raise SystemExit("request is not ours")
+    document = _exactly(length)
     return Request(document, bool(flags & contract.FLAG_TEXT), bool(flags & contract.FLAG_IMAGE), *bounds)
+
+
+def _exactly(length: int) -> bytes:
+    pieces = []
+    while length:
+        piece = os.read(0, min(length, CHUNK))
+        if not piece:
+            raise SystemExit("standard input ended early")
+        pieces.append(piece)
+        length -= len(piece)
+    return b"".join(pieces)
 
 
 class Answer:
@@ -43,9 +76,14 @@ class Answer:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
 
-    def _frame(self, kind: int, payload: bytes | memoryview) -> None:
+    def _frame(self, kind: int, payload: bytes | memoryview = b"") -> None:
         self._stream.write(struct.pack(contract.FRAME, kind, len(payload)))
         self._stream.write(payload)
+
+    def prepared(self) -> None:
+        """Say that a PREPARE is done."""
+        self._frame(contract.PREPARED)
+        self._stream.flush()
 
     def hello(self) -> None:
         """Open the answer before a byte of the document is read: what fails earlier is not the document's fault."""
@@ -55,6 +93,11 @@ class Answer:
     def found(self, media_type: str) -> None:
         """Say what the document is by its content."""
         self._frame(contract.FOUND, media_type.encode("ascii", "replace")[: contract.MAX_MEDIA_TYPE])
+        self._stream.flush()
+
+    def opened(self) -> None:
+        """Say that drawing begins."""
+        self._frame(contract.OPENED)
         self._stream.flush()
 
     def page(self, pixels: tuple[int, int], points: tuple[float, float], rgb: memoryview) -> None:

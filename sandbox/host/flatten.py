@@ -9,6 +9,8 @@ give the same bytes: no clock, no random identifier.
 from __future__ import annotations
 
 import zlib
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pymupdf
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from sandbox.host.untrusted_answer import Page, Run
 
+AHEAD = 2  # pages that are encoded while the next one is read: so many, and that one, are held as pixels
 BATCH = 8  # pages held encoded, about 1 MB of text pages, before they are appended to the file
 FONT_CODES = 255  # a simple font has 256 codes; 0 stays unused
 GLYPH_WIDTH = 500  # thousandths of the font's size: every invisible glyph is this wide
@@ -65,13 +68,25 @@ def write_picture(page: Page, path: Path) -> str:
 
 def _batches(pages: Iterable[Page]) -> Iterator[list[_Leaf]]:
     batch: list[_Leaf] = []
-    for page in pages:
-        batch.append(_Leaf(page))
+    for leaf in _leaves(pages):
+        batch.append(leaf)
         if len(batch) == BATCH:
             yield batch
             batch = []
     if batch:
         yield batch
+
+
+def _leaves(pages: Iterable[Page]) -> Iterator[_Leaf]:
+    """Encode each page while the next ones arrive: the sandbox draws meanwhile, and encoders leave Python's lock."""
+    encoding: deque[Future[_Leaf]] = deque()
+    with ThreadPoolExecutor(AHEAD, thread_name_prefix="encode") as encoders:
+        for page in pages:
+            encoding.append(encoders.submit(_Leaf, page))
+            if len(encoding) > AHEAD:
+                yield encoding.popleft().result()
+        while encoding:
+            yield encoding.popleft().result()
 
 
 class _Leaf:

@@ -1,7 +1,8 @@
 """The sandbox service inside this process: proves a way to start sandboxes, then runs each document in one of its own.
 
-Fails: SandboxUnavailableError with one line for the administrator, at opening or later. Bounds: `concurrency`
-documents at once, the rest wait their turn; state is a directory of this process, swept by the next one if it is left.
+Fails: SandboxUnavailableError with one line for the administrator, at opening or later; SandboxBusyError where too many
+documents wait. Bounds: `concurrency` documents at once, the rest wait their turn, `PoolSettings.waiting` of them; state
+is a directory of this process, swept by the next one if it is left.
 """
 
 from __future__ import annotations
@@ -9,25 +10,35 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
-import secrets
 import shutil
-import subprocess
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 from sandbox.client import Flattened, NotFlattened, SandboxUnavailableError, Want
 from sandbox.host import choice
 from sandbox.host.job import Job
+from sandbox.host.pool import Pool
 from sandbox.host.runtime.base import Plan
+from sandbox.host.snapshot import kind_for, snapshots_for
+from sandbox.host.starter import Starter
+from sandbox.host.turns import Turns
 from sandbox.image import cache
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sandbox.client import SandboxSettings
     from sandbox.host.runtime.base import OuterRuntime
+    from sandbox.host.snapshot import Kind
+    from sandbox.host.standing import Standing
 
-ATTEMPTS = 2  # a start that failed once may have met a machine short of something for a moment
+log = structlog.get_logger(__name__)
+
 STATE_PREFIX = "sandboxes-"
 
 
@@ -39,38 +50,86 @@ class LocalSandbox:
         self.plan = plan
         self._settings = settings
         self._why = why
+        self._starter = Starter(runtime, plan)
+        self._pool: Pool | None = None
+        self._turns = Turns(settings.concurrency, settings.pool.waiting)
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="sandbox")
         # whoever opens a sandbox is a command or a daemon, which holds it until it ends
         atexit.register(self.close)
 
     @classmethod
     def open(cls, settings: SandboxSettings) -> LocalSandbox:
-        """Find the image and a runtime that works; raises SandboxUnavailableError."""
+        """Find the image and a runtime that works, make what is to stand ready; raises SandboxUnavailableError."""
         image = cache.current_image(settings.cache_dir)
         if image is None:
             raise SandboxUnavailableError("the sandbox image is not built; run `lazaretto image build`")
         plan = Plan(image, settings.platform, settings.limits, state_directory())
         found = choice.choose(plan, settings)
-        return cls(found.runtime, found.plan, settings, found.why)
+        opened = cls(found.runtime, found.plan, settings, found.why)
+        opened.get_ready()
+        return opened
+
+    def get_ready(self) -> None:
+        """Find or make the snapshots and fill the pool, as `start` says; where there are no snapshots, go on without."""
+        if self._settings.start == "cold":
+            return
+        try:
+            self._starter.snapshots = snapshots_for(self.runtime, self.plan, self._settings.cache_dir)
+        except SandboxUnavailableError as error:
+            self._why += f"; without snapshots: {error}"
+            log.warning("no_snapshots", reason=str(error))
+        if self._settings.start == "pool":
+            self._pool = Pool(self._starter, self._settings.pool)
 
     @property
     def chosen(self) -> str:
-        """The outer runtime, gVisor's platform, and why these."""
-        return f"{self.runtime.name} with gVisor {self.plan.platform}: {self._why}"
+        """The outer runtime, gVisor's platform, how sandboxes are started, and why so."""
+        return f"{self.runtime.name} with gVisor {self.plan.platform}, {self._settings.start}: {self._why}"
 
     async def flatten(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
-        """Flatten one document; see `sandbox.client.Sandbox`. A cancelled call's sandbox ends at its deadline."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self.flatten_now, untrusted_document, output, want)
+        """Flatten one document; see `sandbox.client.Sandbox`. A cancelled call's sandbox is ended at once."""
+        started = time.monotonic()
+        jobs: list[Job] = []
+        async with self._turns.turn(""):
+            running = asyncio.get_running_loop().run_in_executor(
+                self._threads, self._flatten, untrusted_document, output, want, started, jobs.append
+            )
+            try:
+                return await asyncio.shield(running)
+            except asyncio.CancelledError:
+                for job in jobs:
+                    await asyncio.to_thread(job.give_up)
+                await asyncio.wait([running])  # its place is taken until it has ended
+                raise
 
     def flatten_now(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
         """Flatten one document on the calling thread."""
-        return flatten_with(self.runtime, self.plan, untrusted_document, output, want, settings=self._settings)
+        return self._flatten(untrusted_document, output, want, time.monotonic())
+
+    def _flatten(
+        self,
+        untrusted_document: bytes,
+        output: Path,
+        want: Want,
+        started: float,
+        told: Callable[[Job], object] = lambda _: None,
+    ) -> Flattened | NotFlattened:
+        if refused := _refused_unopened(len(untrusted_document), self._settings):
+            return refused
+        standing = self._take(kind_for(untrusted_document))
+        job = Job(standing, self.plan.limits, text_layer=self._settings.text_layer, started=started)
+        told(job)
+        return job.run(untrusted_document, output, want)
+
+    def _take(self, kind: Kind) -> Standing:
+        return self._pool.take(kind) if self._pool else self._starter.stand_up(kind)
 
     def close(self) -> None:
         """Wait for what is under way and remove this process's state; safe to call twice."""
         atexit.unregister(self.close)
         self._threads.shutdown()
+        if self._pool:
+            self._pool.close()
         shutil.rmtree(self.plan.state, ignore_errors=True)
 
 
@@ -83,18 +142,14 @@ def flatten_with(
     *,
     settings: SandboxSettings,
 ) -> Flattened | NotFlattened:
-    """Start a sandbox and flatten one document in it; tries a second one where the first did not come up."""
+    """Start a sandbox from cold and flatten one document in it."""
     if refused := _refused_unopened(len(untrusted_document), settings):
         return refused
-    for attempt in range(1, ATTEMPTS + 1):
-        name = f"lazaretto-{os.getpid()}-{secrets.token_hex(6)}"
-        try:
-            container = runtime.start(plan, name)
-            return Job(container, plan.limits, text_layer=settings.text_layer).run(untrusted_document, output, want)
-        except (SandboxUnavailableError, OSError, subprocess.SubprocessError) as error:
-            if attempt == ATTEMPTS:
-                raise SandboxUnavailableError(f"{runtime.name}: {error}") from error
-    raise SandboxUnavailableError(f"{runtime.name}: no attempt was made")
+    started = time.monotonic()
+    standing = Starter(runtime, plan).stand_up()
+    return Job(standing, plan.limits, text_layer=settings.text_layer, started=started).run(
+        untrusted_document, output, want
+    )
 
 
 def _refused_unopened(length: int, settings: SandboxSettings) -> NotFlattened | None:

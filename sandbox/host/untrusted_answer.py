@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -67,13 +68,18 @@ class Page:
 
 
 class Answer:
-    """One sandbox's answer, read in order: `hello`, `found`, then `pages` to their end."""
+    """One sandbox's answer, read in order: `prepared` as often as asked, `hello`, `found`, then `pages` to their end."""
 
     def __init__(self, untrusted: BinaryIO, limits: Limits) -> None:
         self._untrusted = untrusted
         self._limits = limits
         self._pixels = 0
         self._held: tuple[int, int] | None = None  # a frame's header that was read ahead
+        self.transfer_seconds = 0.0  # spent on pixels that were drawn already
+
+    def prepared(self) -> None:
+        """The sandbox has done what PREPARE asked for. Raises Lied, Died."""
+        self._payload(contract.PREPARED, 0)
 
     def hello(self) -> None:
         """The sandbox is up and speaks this contract. Raises Lied, Died."""
@@ -86,6 +92,11 @@ class Answer:
         if not MEDIA_TYPE.match(untrusted_type):
             raise Lied("media type is not one")
         return untrusted_type.decode("ascii")
+
+    def opened(self) -> None:
+        """Wait until the document is open, where the guest says so, or whatever else comes next. Raises Lied, Died."""
+        if self._next()[0] == contract.OPENED:
+            self._payload(contract.OPENED, 0)
 
     def pages(self) -> Iterator[Page]:
         """Each page, checked. Ends where the end mark and then the end of the stream came; raises as `found`."""
@@ -127,6 +138,7 @@ class Answer:
         return untrusted_millipoints / MILLIPOINTS
 
     def _rgb(self, length: int) -> bytearray:
+        started = time.monotonic()
         rgb = bytearray(length)  # the length is checked: at most page_pixels * 3
         view = memoryview(rgb)
         filled = 0
@@ -136,6 +148,7 @@ class Answer:
                 raise Lied("a frame of no pixels")
             self._fill(view[filled : filled + size])
             filled += size
+        self.transfer_seconds += time.monotonic() - started
         return rgb
 
     def _fixed(self, kind: int, layout: str) -> tuple[Any, ...]:
@@ -155,7 +168,7 @@ class Answer:
         """Take the header of a frame of `kind`; its checked length is at most `most`."""
         untrusted_kind, length = self._next()
         self._held = None
-        if untrusted_kind == contract.FAILED and kind != contract.HELLO:
+        if untrusted_kind == contract.FAILED and kind not in (contract.PREPARED, contract.HELLO):
             self._refuse(length)
         if untrusted_kind != kind:
             raise Lied("a frame out of order")

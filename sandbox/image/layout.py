@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LINKS = ("bin", "lib", "lib64")
-OUTER_EMPTY = ("proc", "dev", "sys", "run", "tmp")  # an engine mounts something on each
+OUTER_EMPTY = ("proc", "dev", "sys", "run", "tmp", "snapshot")  # something is mounted on each
 INNER_EMPTY = ("dev", "proc", "tmp", *(path.strip("/") for path in inner.MASKED))
 OUTER_SCRATCH = ("run", "tmp")  # written by runsc, which need not be root there
 OUTER_ETC = {"passwd": "root:x:0:0:root:/:/usr/sbin/nologin\n", "group": "root:x:0:\n"}

@@ -7,6 +7,7 @@ network, on a read-only root. Destroying is idempotent and bounded in time.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -35,6 +36,7 @@ LABEL = "label=type:container_engine_t"  # SELinux: a container that makes conta
 FIRST_OF_A_NAMESPACE = re.compile(r"^NSpid:(?:\t\d+)+\t1$", re.MULTILINE)  # proc(5): its number there is 1
 OPEN_FILES = 4096  # explicit: raising it above the parent's would need CAP_SYS_RESOURCE
 TMPFS = {"/run": "size=4m,mode=1777", "/tmp": "size=4m,mode=1777"}  # noqa: S108 - the container's own
+PIPE_BYTES = 1 << 20  # most that an ordinary user may ask for (pipe-max-size)
 END_SECONDS = 10.0  # for a killed container to be gone
 REMOVALS = 30  # more tries, where the first took too long
 
@@ -43,6 +45,8 @@ REMOVALS = 30  # more tries, where the first took too long
 class Plan:
     """What a container is started from: the image, gVisor's platform, the document's limits, a place for state.
 
+    `snapshot` is a directory with a frozen guest to go on from; `freezing` an empty one to which a guest is about to be
+    frozen, and what a container has then that others have not: somewhere to write. No document ever comes to it.
     The policy and the command have one value in service; the tools that learn and probe the policy put in others.
     """
 
@@ -52,10 +56,20 @@ class Plan:
     state: Path
     policy: Path = SECCOMP
     command: tuple[str, ...] = ()  # the outer container's first process; (): runsc on the bundle
+    snapshot: Path | None = None
+    freezing: Path | None = None
+    early: bool = False  # nobody waits for it yet: it should not take processors from those that somebody waits for
 
     def arguments(self, *, rootless: bool = False) -> list[str]:
         """The outer container's first process and its arguments; `rootless`: it holds no capability there."""
-        return list(self.command) or inner.runsc_arguments(self.platform, rootless=rootless)
+        restore = self.snapshot is not None
+        return list(self.command) or inner.runsc_arguments(self.platform, rootless=rootless, restore=restore)
+
+    def bind_mount(self) -> tuple[Path, bool] | None:
+        """The one directory of the host that the container sees at `inner.SNAPSHOT`, and whether it may write there."""
+        if self.freezing:
+            return self.freezing, True
+        return (self.snapshot, False) if self.snapshot else None
 
 
 @dataclass(slots=True)
@@ -66,6 +80,7 @@ class OuterContainer:
     remove: Callable[[], object]  # False where it was not done in time
     meter: Meter | None = None  # None: nothing can be told of what it uses
     first: Callable[[], int | None] = lambda: None  # the container's first process, where it is known
+    hurry: Callable[[], object] = lambda: None  # somebody waits for it now: undoes what `Plan.early` did
 
     def destroy(self) -> None:
         """Kill the container and all in it; safe to call twice and from any thread."""
@@ -108,14 +123,43 @@ class OuterRuntime(Protocol):
         """Remove the containers of a process that is gone and left `state`; raises nothing."""
         ...
 
+    @property
+    def restores(self) -> bool:
+        """True where a container may be started from a snapshot: where runsc needs no `--rootless`."""
+        ...
+
     def start(self, plan: Plan, job: str) -> OuterContainer:
         """Start a container named `job`; raises OSError where the program cannot be started."""
+        ...
+
+    def execute(self, plan: Plan, job: str, arguments: list[str]) -> None:
+        """Run another program in the container `job`, to its end; raises OSError or subprocess.SubprocessError."""
         ...
 
 
 def version_of(program: str) -> str:
     """The first line of `program --version`."""
     return answer([program, "--version"]).partition("\n")[0].strip()
+
+
+def start(command: list[str], cwd: Path | None = None) -> subprocess.Popen[bytes]:
+    """Start a runtime's program with three pipes, in a session of its own.
+
+    A signal at the terminal then stops the daemon, which ends its sandboxes in order.
+    """
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    for pipe in (process.stdin, process.stdout):
+        # a page is some megabytes: fewer turns. Past the user's share of pipe memory (pipe(7)) the small one does
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe or -1, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return process
 
 
 def answer(command: list[str], seconds: float = 20.0) -> str:
@@ -131,6 +175,13 @@ def quietly(command: list[str], seconds: float = 20.0) -> bool:
         return False
     except OSError:
         return True  # a program that is not there has started nothing
+    return True
+
+
+def stop(process: subprocess.Popen[bytes]) -> bool:
+    """End a program that should have ended by now; always True."""
+    process.kill()
+    process.wait()
     return True
 
 

@@ -11,18 +11,25 @@ import json
 import os
 import pwd
 import shutil
-import subprocess
+import signal
+import time
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.host.meter import CGROUPS, CgroupMeter, TreeMeter
 from sandbox.host.runtime import base, oci, quirks
-from sandbox.host.runtime.facts import Host, has_cgroups, numbers, this_host
+from sandbox.host.runtime.facts import Host, cgroup_mode, has_cgroups, numbers, this_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 COMMAND_SECONDS = 10.0
+EXECUTE_SECONDS = 120.0  # to freeze a guest: it writes a hundred megabytes
+GONE_SECONDS = 2.0  # for a killed container's processes to be gone; past it the runtime's own command is asked
+LOOK_SECONDS = 0.002
+NICE = ("nice", "-n", "19")  # for the runtime itself; of what it starts the share of its group decides
+LEAST_SHARE, USUAL_SHARE = 2, 1024  # of the processors, against the groups beside it (cpu.shares); nothing when idle
 OWN_GROUP = "sandbox"  # the runtime's cgroup, below the job's
 # util-linux: the program in a mount namespace of its own, where the version 2 hierarchy is not to be seen
 HIDE_UNIFIED = ("unshare", "--mount", "--propagation=private", "sh", "-c", 'umount "$0" && exec "$@"')
@@ -30,7 +37,7 @@ UNIFIED = "/sys/fs/cgroup/unified"
 
 
 class Direct:
-    """Starts containers by `runc run`, or another program with the same command line, in a child's foreground."""
+    """Starts containers by `runc run --detach`, or another program with the same command line."""
 
     def __init__(self, name: str, host: Host | None = None) -> None:
         self.name = name
@@ -48,17 +55,24 @@ class Direct:
         cgroup = f"/lazaretto/{job}" if self._host.root and has_cgroups() else None
         (bundle / "config.json").write_text(json.dumps(self._spec(plan, cgroup)))
         pid_file = bundle / "pid"
-        # a session of its own: a signal at the terminal stops the daemon, which then ends its sandboxes in order
-        process = subprocess.Popen(
-            [*self._program(plan.state), "run", f"--pid-file={pid_file}", "--bundle", str(bundle), job],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        # detached: the program ends once the container runs, and does not copy what goes through its pipes
+        options = ["--detach", f"--pid-file={pid_file}", "--bundle", str(bundle)]
+        early = bool(cgroup) and plan.early and _give_share(cgroup or "", LEAST_SHARE)
+        process = base.start([*(NICE if early else ()), *self._program(plan.state), "run", *options, job])
         first = base.pid_in(pid_file)
         meter = CgroupMeter(cgroup) if cgroup else TreeMeter(first)
-        return base.OuterContainer(process, self._remover(plan.state, job, cgroup), meter, first)
+        remove = self._remover(plan.state, job, cgroup, first)
+        hurry = partial(_give_share, cgroup, USUAL_SHARE) if early else lambda: None
+        return base.OuterContainer(process, lambda: base.stop(process) and remove(), meter, first, hurry)
+
+    @property
+    def restores(self) -> bool:
+        """See OuterRuntime."""
+        return True
+
+    def execute(self, plan: base.Plan, job: str, arguments: list[str]) -> None:
+        """See OuterRuntime."""
+        base.answer([*self._program(plan.state), "exec", job, *arguments], EXECUTE_SECONDS)
 
     def sweep(self, state: Path) -> None:
         """Remove what a process that is gone left; see OuterRuntime."""
@@ -79,21 +93,74 @@ class Direct:
         account = pwd.getpwuid(os.geteuid())
         return oci.outer_spec(plan, oci.user_mappings(account.pw_name, account.pw_uid, account.pw_gid), None)
 
-    def _remover(self, state: Path, job: str, cgroup: str | None) -> Callable[[], bool]:
+    def _remover(
+        self, state: Path, job: str, cgroup: str | None, first: Callable[[], int | None] = lambda: None
+    ) -> Callable[[], bool]:
         def remove() -> bool:
-            # --force kills every process of the container, then forgets it; an unknown container is no error here
-            if not base.quietly([*self._program(state), "delete", "--force", job], COMMAND_SECONDS):
-                return False
+            if not _is_gone(first(), cgroup):
+                # --force kills every process of the container, then forgets it; an unknown container is no error here
+                if not base.quietly([*self._program(state), "delete", "--force", job], COMMAND_SECONDS):
+                    return False
+                if cgroup and not _remove_groups(cgroup):
+                    return False
+            # what the runtime remembers of a container is a directory: no program need be started to forget it
+            shutil.rmtree(state / self.name / job, ignore_errors=True)
             shutil.rmtree(state / job, ignore_errors=True)
-            return not cgroup or _remove_groups(cgroup)
+            return True
 
         return remove
+
+
+def _give_share(cgroup: str, share: int) -> bool:
+    """Set a group's share of the processors; False where the host has no such control.
+
+    On version 2 it is called a weight, from 1 to 10,000, usually 100.
+    """
+    version_2 = cgroup_mode(CGROUPS) == "v2"
+    group = (CGROUPS if version_2 else CGROUPS / "cpu") / cgroup.strip("/")
+    file, value = ("cpu.weight", max(1, share * 100 // USUAL_SHARE)) if version_2 else ("cpu.shares", share)
+    try:
+        group.mkdir(parents=True, exist_ok=True)
+        (group / file).write_text(str(value))
+    except OSError:
+        return False
+    return True
+
+
+def _is_gone(first: int | None, cgroup: str | None) -> bool:
+    """Wait a moment for a killed container to be gone, groups included; False where that cannot be seen."""
+    if first is None:
+        return False
+    until = time.monotonic() + GONE_SECONDS
+    while time.monotonic() < until:
+        if _remove_groups(cgroup) if cgroup else not Path("/proc", str(first)).exists():
+            return True
+        time.sleep(LOOK_SECONDS)
+    return False
 
 
 def _remove_groups(cgroup: str) -> bool:
     """The job's own group in every hierarchy, and the runtime's below it; False where a process is left in one."""
     groups = [hierarchy / cgroup.strip("/") for hierarchy in (CGROUPS, *CGROUPS.iterdir())]
-    for group in (*(path / OWN_GROUP for path in groups), *groups):
-        with contextlib.suppress(OSError):
-            group.rmdir()
-    return not any(group.exists() for group in groups)
+    left = [group for path in groups for group in (path / OWN_GROUP, path) if not _remove_group(group)]
+    for group in left:
+        _kill_all(group)
+    return not left
+
+
+def _remove_group(group: Path) -> bool:
+    try:
+        group.rmdir()
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    return True
+
+
+def _kill_all(group: Path) -> None:
+    """Whoever is still in a group of ours: a runtime that was killed at its work leaves processes that nobody knows."""
+    with contextlib.suppress(OSError, ValueError):
+        for pid in (group / "cgroup.procs").read_text().split():
+            with contextlib.suppress(OSError):
+                os.kill(int(pid), signal.SIGKILL)

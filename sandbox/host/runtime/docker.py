@@ -54,16 +54,20 @@ class Docker:
         self._import_once(plan)
         (plan.state / self.name).mkdir(mode=0o700, exist_ok=True)
         (plan.state / self.name / job).touch()
-        process = subprocess.Popen(
-            [self.name, "run", *docker_options(plan, job, self._effects), *plan.arguments(rootless=True)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        command = [self.name, "run", *docker_options(plan, job, self._effects), *plan.arguments(rootless=True)]
+        process = base.start(command)
         known: list[int] = []  # the engine is asked once, by the meter; to end it we do not ask
         meter = TreeMeter(self._first_process(job, known))
         return base.OuterContainer(process, self._remover(plan.state, job), meter, lambda: known[0] if known else None)
+
+    @property
+    def restores(self) -> bool:
+        """No: gVisor refuses to restore with `--rootless`, which is needed here; see OuterRuntime."""
+        return False
+
+    def execute(self, plan: base.Plan, job: str, arguments: list[str]) -> None:  # noqa: ARG002 - the runtimes' signature
+        """See OuterRuntime."""
+        base.answer([self.name, "exec", job, *arguments], COMMAND_SECONDS)
 
     def sweep(self, state: Path) -> None:
         """Remove what a process that is gone left; see OuterRuntime."""

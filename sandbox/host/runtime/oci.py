@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sandbox.airlock import inner
 from sandbox.host.runtime import base
 from sandbox.host.runtime.facts import numbers
 
@@ -98,7 +99,7 @@ def outer_spec(
         "process": _process(plan, bounded=cgroup is not None),
         "root": {"path": str(plan.image.rootfs), "readonly": True},
         "hostname": "sandbox",
-        "mounts": _mounts(),
+        "mounts": [*_mounts(), *_snapshot(plan)],
         "linux": linux,
     }
 
@@ -128,6 +129,15 @@ def _mounts() -> list[dict[str, Any]]:
         {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "size=64k", "mode=755"]},
         *scratch,
     ]
+
+
+def _snapshot(plan: Plan) -> list[dict[str, Any]]:
+    mount = plan.bind_mount()
+    if mount is None:
+        return []
+    place, writable = mount
+    options = ["bind", *SAFE, "rw" if writable else "ro"]
+    return [{"destination": inner.SNAPSHOT, "type": "bind", "source": str(place), "options": options}]
 
 
 SAFE = ("nosuid", "nodev", "noexec")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import resource
 import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
+from sandbox.airlock import inner
 from sandbox.host.meter import TreeMeter
 from sandbox.host.runtime import base, oci, policies, quirks
 from sandbox.host.runtime.facts import Host, has_cgroups, numbers, this_host
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMAND_SECONDS = 20.0
+EXECUTE_SECONDS = 120.0  # to freeze a guest: it writes a hundred megabytes
 NPROC = 16_384  # counted over all of the user's containers; the cgroup's bound on one is lower
 
 
@@ -43,16 +44,19 @@ class Podman:
             self._effects = quirks.effects(self.name, numbers(self.version()), self._host)
         pid_file = self._files(plan.state) / f"{job}.pid"
         options = [f"--pidfile={pid_file}", *podman_options(plan, job, self._host, self._effects)]
-        process = subprocess.Popen(
-            [self.name, "run", *options, *plan.arguments()],
-            cwd=pid_file.parent,  # conmon leaves a file "oom" where it was started
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        # conmon leaves a file "oom" where it was started
+        process = base.start([self.name, "run", *options, *plan.arguments()], pid_file.parent)
         first = base.pid_in(pid_file)
         return base.OuterContainer(process, self._remover(job, pid_file), TreeMeter(first), first)
+
+    @property
+    def restores(self) -> bool:
+        """See OuterRuntime."""
+        return True
+
+    def execute(self, plan: base.Plan, job: str, arguments: list[str]) -> None:  # noqa: ARG002 - the runtimes' signature
+        """See OuterRuntime."""
+        base.answer([self.name, "exec", job, *arguments], EXECUTE_SECONDS)
 
     def sweep(self, state: Path) -> None:
         """Remove what a process that is gone left; see OuterRuntime."""
@@ -100,11 +104,21 @@ def podman_options(plan: base.Plan, job: str, host: Host, effects: frozenset[Eff
         "--env=PATH=/usr/bin",
         "--entrypoint=[]",
         *tmpfs,
+        *_snapshot(plan),
         *_identity(host, effects),
         *_bounds(plan, host),
         "--rootfs",
         str(plan.image.rootfs),
     ]
+
+
+def _snapshot(plan: base.Plan) -> list[str]:
+    mount = plan.bind_mount()
+    if mount is None:
+        return []
+    place, writable = mount
+    options = ["type=bind", f"source={place}", f"destination={inner.SNAPSHOT}", f"ro={'false' if writable else 'true'}"]
+    return [f"--mount={','.join(options)}"]
 
 
 def _processes() -> int:
