@@ -35,7 +35,7 @@ from pydantic import (
 from gateway.mail.policy import Policy
 from gateway.mail.tree import Bounds
 from gateway.smtp.address import Address, parse_address
-from sandbox.client import Limits, SandboxSettings
+from sandbox.client import Limits, PoolSettings, SandboxSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -239,7 +239,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _mirror(values: type, name: str) -> type[Section]:
     """A section made from a room's own dataclass: its fields, its defaults, every number above zero."""
     fields: dict[str, Any] = {}
-    hints = typing.get_type_hints(values, localns={"Path": Path})
+    hints = typing.get_type_hints(values, localns={"Path": Path, "Literal": Literal})
     for field in dataclasses.fields(values):
         kind = hints[field.name]
         if kind is Bounds:  # its keys are the section `[mail]`
@@ -278,6 +278,7 @@ def _settings(checked: Section) -> Settings:
     section = {name: getattr(checked, name) for name in _SECTIONS}
     sandbox = dict(section["sandbox"])
     sandbox["limits"] = Limits(**dict(sandbox["limits"]))
+    sandbox["pool"] = PoolSettings(**dict(sandbox["pool"]))
     section["sandbox"] = SandboxSettings(**sandbox)
     section["mail"] = Bounds(**dict(section["mail"]))
     section["policy"] = Policy(**dict(section["policy"]), bounds=section["mail"])

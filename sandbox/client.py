@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 from sandbox import contract
 
@@ -101,7 +101,9 @@ class SandboxSettings:
     runtime: str = "auto"  # the outer container: auto, runc, crun, podman or docker
     platform: str = "auto"  # gVisor's platform: auto, systrap or ptrace
     cache_dir: Path | None = None  # where the image is kept; None: /var/cache/lazaretto as root, else the user's cache
-    start: str = "pool"  # pool: they stand ready; snapshot: each restored when it is wanted; cold: each from nothing
+    start: Literal["pool", "snapshot", "cold"] = (
+        "pool"  # pool: they stand ready; snapshot: each restored when it is wanted; cold: each from nothing
+    )
     concurrency: int = 2  # documents under way at once
     text_layer: bool = True  # an invisible layer of text, so that the PDF can be searched and copied from
     limits: Limits = Limits()

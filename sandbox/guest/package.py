@@ -26,6 +26,8 @@ def refuse_broken(document: bytes) -> None:
     """Raise GuestFailure where a package cannot be read, or a part of it is no XML or declares an entity."""
     try:
         with zipfile.ZipFile(io.BytesIO(document)) as package:
+            if _ambiguous(package.infolist()):
+                raise GuestFailure(contract.CORRUPT)
             if MANIFEST in package.namelist() and b"encryption-data" in package.read(MANIFEST):
                 raise GuestFailure(contract.ENCRYPTED)
             for name in package.namelist():
@@ -35,6 +37,15 @@ def refuse_broken(document: bytes) -> None:
         raise GuestFailure(contract.ENCRYPTED) from error
     except (zipfile.BadZipFile, zlib.error, expat.ExpatError, NotImplementedError, EOFError, OSError) as error:
         raise GuestFailure(contract.CORRUPT) from error
+
+
+def _ambiguous(members: list[zipfile.ZipInfo]) -> bool:
+    """Two members of one name, or a member of two names: each reader takes another, and LibreOffice asks which.
+
+    The second name is in Info-ZIP's field "Unicode Path". ECMA-376 part 2, 6.2.2.3 forbids names that are equivalent.
+    """
+    names = [member.orig_filename for member in members]
+    return len({name.lower() for name in names}) < len(names) or names != [member.filename for member in members]
 
 
 def _parse(package: zipfile.ZipFile, name: str) -> None:

@@ -70,7 +70,7 @@ class LocalSandbox:
         return opened
 
     def get_ready(self) -> None:
-        """Find or make the snapshots and fill the pool, as `start` says; where there are no snapshots, go on without."""
+        """Find or make the snapshots and fill the pool, as `start` says; where there are none, go on without."""
         if self._settings.start == "cold":
             return
         try:

@@ -68,7 +68,7 @@ class Page:
 
 
 class Answer:
-    """One sandbox's answer, read in order: `prepared` as often as asked, `hello`, `found`, then `pages` to their end."""
+    """One sandbox's answer, in order: `prepared` where asked, `hello`, `found`, `opened`, `pages` to their end."""
 
     def __init__(self, untrusted: BinaryIO, limits: Limits) -> None:
         self._untrusted = untrusted

@@ -25,6 +25,18 @@ def page(width=2, height=2, points=(1000, 1000), pixels=None):
     frame(c.PIXELS, bytes(width * height * 3) if pixels is None else pixels)
 def end(count=1):
     frame(c.END, struct.pack(c.END_PAYLOAD, count)); out.flush()
+def command():
+    size = struct.calcsize(c.COMMAND)
+    got = sys.stdin.buffer.read(size)
+    return struct.unpack(c.COMMAND, got) if len(got) == size else sys.exit("no command")
+"""
+# what a guest does that means no harm: prepares itself, stands, shows one page of four pixels for whatever comes
+GOOD = """
+while (asked := command())[2] == c.PREPARE:
+    frame(c.PREPARED); out.flush()
+hello()
+sys.stdin.buffer.read()
+frame(c.FOUND, b"text/plain"); frame(c.OPENED); page(); end()
 """
 
 
@@ -49,6 +61,12 @@ class Hostile:
         )
         self.started.append(process)
         return OuterContainer(process, process.kill if self.removable else _hang)
+
+    restores = False
+
+    def execute(self, plan: Plan, job: str, arguments: list[str]) -> None:
+        """There is no container to run anything in."""
+        raise OSError("no container")
 
     def sweep(self, state: Path) -> None:
         """Nothing of it outlives its process."""

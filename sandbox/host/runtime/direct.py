@@ -57,12 +57,12 @@ class Direct:
         pid_file = bundle / "pid"
         # detached: the program ends once the container runs, and does not copy what goes through its pipes
         options = ["--detach", f"--pid-file={pid_file}", "--bundle", str(bundle)]
-        early = bool(cgroup) and plan.early and _give_share(cgroup or "", LEAST_SHARE)
+        early = cgroup is not None and plan.early and _give_share(cgroup, LEAST_SHARE)
         process = base.start([*(NICE if early else ()), *self._program(plan.state), "run", *options, job])
         first = base.pid_in(pid_file)
         meter = CgroupMeter(cgroup) if cgroup else TreeMeter(first)
         remove = self._remover(plan.state, job, cgroup, first)
-        hurry = partial(_give_share, cgroup, USUAL_SHARE) if early else lambda: None
+        hurry = partial(_give_share, cgroup, USUAL_SHARE) if cgroup and early else lambda: None
         return base.OuterContainer(process, lambda: base.stop(process) and remove(), meter, first, hurry)
 
     @property
