@@ -86,6 +86,12 @@ class LocalSandbox:
         """The outer runtime, gVisor's platform, how sandboxes are started, and why so."""
         return f"{self.runtime.name} with gVisor {self.plan.platform}, {self._settings.start}: {self._why}"
 
+    @property
+    def is_full(self) -> bool:
+        """True while as many sandboxes stand as should; always, where none should."""
+        pool = self._settings.pool
+        return self._pool is None or self._pool.counts() == {"office": pool.office, "other": pool.other}
+
     async def flatten(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
         """Flatten one document; see `sandbox.client.Sandbox`. A cancelled call's sandbox is ended at once."""
         started = time.monotonic()

@@ -6,10 +6,12 @@ import argparse
 import os
 import platform
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.client import SandboxUnavailableError
-from tests.bench import memory, pages, seconds, throughput
+from tests.bench import memory, pages, plot, throughput, warm
 from tests.bench.progress import console_for_output, working
 from tests.bench.table import Figure, markdown, rich_table
 from tests.fakes.run_cli import ROOT
@@ -20,26 +22,28 @@ if TYPE_CHECKING:
 PLACE = ROOT / "build" / "bench.md"
 
 
-def machine(sandbox: str, load: float) -> str:
+def machine(load: float) -> str:
     """What the figures depend on."""
     cores = os.cpu_count()
     return (
         f"Taken by `make bench` on {cores} processor cores ({platform.machine()}, Linux {platform.release()}), "
-        f"Python {platform.python_version()}, sandbox: {sandbox}; load average before: {load:.1f}."
+        f"Python {platform.python_version()}, runc, systrap; load average before: {load:.1f}."
     )
 
 
 def take(console: Console, *, quick: bool) -> tuple[list[Figure], str]:
     load = os.getloadavg()[0]
-    with working(console, "seconds per document, in the double sandbox"):
-        figures, sandbox = seconds.measure(1 if quick else 3)
+    PLACE.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as directory:
+        figures, taken = warm.measure(Path(directory), lambda what: console.print(f"{what} ..."), quick=quick)
+    plot.draw(taken, PLACE)
     with working(console, "bytes per page"):
         figures += pages.measure()
     with working(console, "messages a second"):
         figures += throughput.measure(80 if quick else 400)
     with working(console, "memory"):
         figures += memory.measure(100 if quick else 1000)
-    return figures, machine(sandbox, load)
+    return figures, machine(load)
 
 
 def main() -> int:
@@ -53,9 +57,8 @@ def main() -> int:
         return 1
     console.print(rich_table(figures))
     console.print(about)
-    PLACE.parent.mkdir(exist_ok=True)
     PLACE.write_text(markdown(figures, about))
-    console.print(f"The same as Markdown: {PLACE.relative_to(ROOT)}")
+    console.print(f"The same as Markdown, and the stages as a picture: {PLACE.relative_to(ROOT)}, .svg, .png")
     return 0
 
 

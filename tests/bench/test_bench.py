@@ -7,7 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.bench import memory, pages, seconds, throughput
+from sandbox.client import Flattened, NotFlattened, Stages
+from tests.bench import memory, pages, plot, throughput, warm
 from tests.bench.progress import working
 from tests.bench.table import HEADINGS, Figure, markdown, rich_table
 from tests.fakes.serving import sink
@@ -29,13 +30,51 @@ def test_the_table_on_a_terminal_shows_every_cell():
     assert all(cell in shown.getvalue() for figure in FIGURES for cell in figure.cells())
 
 
-def test_each_document_is_taken_once_a_round_and_compared_with_a_sandbox_alone():
-    taken = seconds.rounds(lambda document: 1.0 if document == seconds.DOCUMENTS[seconds.ALONE] else 3.0, 2)
-    assert {len(runs) for runs in taken.values()} == {2}
-    alone, *others = seconds.figures(taken)
-    assert alone.figure == "1.00 s"
-    assert len(others) == 5
-    assert {(figure.figure, figure.ratio) for figure in others} == {("3.00 s", "3.0 x sandbox alone")}
+def taken(name: str, family: str, **seconds: float) -> warm.Taken:
+    stages = {way: [Stages(convert=value / 2, encode=value / 2)] for way, value in seconds.items()}
+    return warm.Taken(name, family, b"", 1, {way: [value] for way, value in seconds.items()}, stages)
+
+
+TAKEN = [
+    taken("a.docx", "office", warm=0.5, snapshot=0.8, cold=2.0, bare=0.25, first=5.0),
+    taken("b.pdf", "pdf", warm=0.2, snapshot=0.4, cold=0.9, bare=0.1, first=1.0),
+]
+
+
+def test_a_latency_is_compared_with_the_other_ways_of_the_same_document():
+    figures = {figure.what: figure for figure in warm.latencies(TAKEN, "two documents")}
+    assert figures["office document, restored when wanted"].ratio == "0.160 x"
+    assert figures["PDF of up to 5 pages, from cold"].ratio == "0.900 x"
+    warm_office = [
+        figure for figure in warm.latencies(TAKEN, "two documents") if figure.what == "office document, warm"
+    ]
+    assert [figure.ratio for figure in warm_office] == ["0.100 x, target 0.16", "2.00 x, target 2.5"]
+
+
+def test_a_document_that_is_not_flattened_alone_is_not_measured_and_one_that_fails_later_stops_the_bench(tmp_path):
+    class Failing:
+        answers = iter(
+            [NotFlattened("corrupt", "", 0.1), Flattened(tmp_path, "", "", 1, 1, 0.1), NotFlattened("x", "", 1.0)]
+        )
+
+        def flatten(self, document, output):
+            return next(self.answers)
+
+        def rest(self):
+            pass
+
+    clock, way = warm.Clock(tmp_path), Failing()
+    assert not clock.is_ordinary(way, TAKEN[0])
+    assert clock.is_ordinary(way, TAKEN[0])
+    with pytest.raises(RuntimeError, match=r"a\.docx by warm: x"):
+        clock.time(way, "warm", TAKEN[:1])
+
+
+def test_the_picture_has_a_bar_for_each_way_of_each_family(tmp_path):
+    plot.draw(TAKEN, tmp_path / "bench")
+    picture = (tmp_path / "bench.svg").read_text()
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+    assert picture.count('<g id="patch_') >= len(plot.WAYS) * len(warm.STAGES) * len(plot.FAMILIES)
 
 
 @pytest.mark.parametrize(
