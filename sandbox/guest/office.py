@@ -60,7 +60,7 @@ class Office:
 
     def __init__(self) -> None:
         """Start LibreOffice; raises OSError where the library is missing."""
-        lay_out_profile()
+        lay_out_profile(PROFILE)
         library = ctypes.CDLL(f"{PROGRAM}/libmergedlo.so", mode=ctypes.RTLD_GLOBAL)
         library.libreofficekit_hook_2.restype = ctypes.c_void_p
         self._office = library.libreofficekit_hook_2(PROGRAM.encode(), PROFILE.as_uri().encode())
@@ -107,10 +107,10 @@ def _calls_of(handle: int, class_type: type[ctypes.Structure]) -> Any:
     return ctypes.cast(table or 0, ctypes.POINTER(class_type)).contents
 
 
-def lay_out_profile() -> None:
+def lay_out_profile(place: Path) -> None:
     """A user profile that holds our settings and nothing else."""
-    (PROFILE / "user").mkdir(parents=True)
-    shutil.copyfile(SETTINGS, PROFILE / "user" / SETTINGS.name)
+    (place / "user").mkdir(parents=True)
+    shutil.copyfile(SETTINGS, place / "user" / SETTINGS.name)
 
 
 @functools.cache

@@ -11,15 +11,16 @@ from pathlib import Path
 
 from sandbox import contract
 from sandbox.guest.failure import GuestFailure
-from sandbox.guest.office import PROFILE, PROGRAM, lay_out_profile
+from sandbox.guest.office import PROGRAM, lay_out_profile
 
 EXTENSIONS = Path("/usr/lib/lazaretto/extensions")
+PROFILE = Path("/tmp/profile-of-the-program")  # another than that of the kit, which may run beside it and has it locked
 RESTART = 81  # LibreOffice's exit code for "my profile is ready, start me again"
 
 
 def soffice_to_pdf(document: bytes, extension: str) -> bytes:
     """One document as PDF; raises GuestFailure where LibreOffice wrote none."""
-    lay_out_profile()
+    lay_out_profile(PROFILE)
     source = Path(f"/tmp/document.{extension}")
     source.write_bytes(document)
     command = [f"{PROGRAM}/soffice.bin", "--headless", "--norestore", "--nologo"]

@@ -87,6 +87,11 @@ class LocalSandbox:
         return f"{self.runtime.name} with gVisor {self.plan.platform}, {self._settings.start}: {self._why}"
 
     @property
+    def restores(self) -> bool:
+        """True while sandboxes are restored from snapshots."""
+        return self._starter.snapshots is not None and self._starter.resting_until == 0.0
+
+    @property
     def is_full(self) -> bool:
         """True while as many sandboxes stand as should; always, where none should."""
         pool = self._settings.pool

@@ -13,8 +13,8 @@ from sandbox.host.service import LocalSandbox
 from tests.corpus import documents
 
 
-def main(runtime: str, platform: str) -> dict[str, str]:
-    settings = SandboxSettings(runtime=runtime, platform=platform, cache_dir=None)
+def main(runtime: str, platform: str, start: str = "cold") -> dict[str, str]:
+    settings = SandboxSettings(runtime=runtime, platform=platform, start=start)
     try:
         sandbox = LocalSandbox.open(settings)
     except SandboxUnavailableError as error:
@@ -24,7 +24,7 @@ def main(runtime: str, platform: str) -> dict[str, str]:
     sandbox.close()
     outcome = f"{result.pages} pages" if isinstance(result, Flattened) else result.reason
     left = [path.name for path in Path(os.environ["XDG_RUNTIME_DIR"], "lazaretto").glob("sandboxes-*")]
-    return {"outcome": outcome, "chosen": sandbox.chosen, "left": " ".join(left)}
+    return {"outcome": outcome, "chosen": sandbox.chosen, "left": " ".join(left), "restores": str(sandbox.restores)}
 
 
 if __name__ == "__main__":

@@ -85,9 +85,11 @@ class OrdinaryUser:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def attempt(self, runtime: str, platform: str, prefix: tuple[str, ...] = ()) -> dict[str, str]:
+    def attempt(
+        self, runtime: str, platform: str, start: str = "cold", *, prefix: tuple[str, ...] = ()
+    ) -> dict[str, str]:
         """What came of flattening a canary and an office document; see `as_user.py`."""
-        answer: dict[str, str] = json.loads(self.run("tests.e2e.as_user", runtime, platform, prefix=prefix))
+        answer: dict[str, str] = json.loads(self.run("tests.e2e.as_user", runtime, platform, start, prefix=prefix))
         return answer
 
 

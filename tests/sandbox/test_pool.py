@@ -102,7 +102,7 @@ def test_one_that_died_while_it_stood_is_not_given_out(make):
     taken = pool.take(Kind.OFFICE)
     assert taken.is_alive
     taken.destroy()
-    until(lambda: pool.counts() == FULL and all(each.poll() is None for each in runtime.started[-3:]))
+    until(lambda: pool.counts() == FULL and sum(each.poll() is None for each in runtime.started) == 3)
 
 
 def test_one_that_stood_for_too_long_is_replaced(make):

@@ -81,7 +81,9 @@ def test_one_that_hangs_while_it_comes_up_is_ended_in_time(tmp_path: Path):
 
 
 def test_one_that_speaks_unasked_while_it_stands_is_of_no_use(tmp_path: Path):
-    standing = stand_up(started("command(); hello(); frame(c.END); out.flush(); time.sleep(30)", tmp_path), LIMITS)
+    standing = stand_up(
+        started("command(); hello(); time.sleep(0.3); frame(c.END); out.flush(); time.sleep(30)", tmp_path), LIMITS
+    )
     end = time.monotonic() + 5
     while standing.is_alive and time.monotonic() < end:
         time.sleep(0.02)

@@ -21,7 +21,7 @@ def main(argument: str) -> None:
     path, key = request["canaries"].pop("image")
     canaries = Canaries(image=Image(Path(path), key), **request["canaries"])
     wanted = [attempt for attempt in ATTEMPTS if [attempt.theme, attempt.name] in request["attempts"]]
-    sandbox = LocalSandbox.open(SandboxSettings(runtime=request["runtime"]))
+    sandbox = LocalSandbox.open(SandboxSettings(runtime=request["runtime"], start="cold"))
     try:
         run = Runner(sandbox.runtime, sandbox.plan, canaries)
         results = [result_of(verdict) for verdict in run.attempts(wanted)]

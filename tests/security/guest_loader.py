@@ -131,7 +131,8 @@ def leave(status: int = 0) -> NoReturn:
 def main() -> None:
     """One request, one program; how it failed to run is told apart from what it tried."""
     libc.syscall.restype = ctypes.c_long
-    read_command()  # OPEN: hostile programs are tried in sandboxes from cold, which are not asked to prepare
+    while read_command().kind == contract.PREPARE:  # what is to be frozen is asked to; nothing need be prepared
+        reporter.answer.prepared()
     reporter.answer.hello()
     program = read_program()
     reporter.answer.found("text/x-hostile")

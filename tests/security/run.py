@@ -48,7 +48,7 @@ class Runner:
 
     def __init__(self, runtime: OuterRuntime, plan: Plan, canaries: Canaries) -> None:
         self.runtime = runtime
-        self._plan = plan
+        self.plan = plan
         self._canaries = canaries
 
     def attempts(self, attempts: Sequence[Attempt]) -> list[Verdict]:
@@ -80,9 +80,9 @@ class Runner:
         """The same service flattens a normal document of the normal image."""
         with tempfile.TemporaryDirectory() as directory:
             output = Path(directory, "next.pdf")
-            settings = SandboxSettings(limits=self._plan.limits)
+            settings = SandboxSettings(limits=self.plan.limits)
             try:
-                result = flatten_with(self.runtime, self._plan, documents.pdf("Next"), output, settings=settings)
+                result = flatten_with(self.runtime, self.plan, documents.pdf("Next"), output, settings=settings)
             except SandboxUnavailableError as error:
                 return [f"the next document found no sandbox: {error}"]
             if not isinstance(result, Flattened) or not output.read_bytes().startswith(b"%PDF"):
@@ -131,7 +131,7 @@ class Runner:
         limits = replace(
             limits, seconds=seconds, page_seconds=seconds, memory_bytes=own_memory_bound(limits.memory_bytes)
         )
-        plan = replace(self._plan, image=self._canaries.image, limits=limits)
+        plan = replace(self.plan, image=self._canaries.image, limits=limits)
         # an engine that imports the image as tar has everything but the socket
         words = self._canaries.words | {"SOCKET": "left out" if self.runtime.name == "docker" else "there"}
         document = document_of(attempt, words)

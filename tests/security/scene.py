@@ -75,7 +75,7 @@ def opened() -> Iterator[Scene]:
 @contextmanager
 def runner(scene: Scene, runtime: str, platform: str = "auto") -> Iterator[Runner]:
     """Attempts on one runtime, by the plan of service; raises SandboxUnavailableError where it does not work here."""
-    sandbox = LocalSandbox.open(SandboxSettings(runtime=runtime, platform=platform))
+    sandbox = LocalSandbox.open(SandboxSettings(runtime=runtime, platform=platform, start="cold"))
     try:
         yield Runner(sandbox.runtime, sandbox.plan, scene.house.canaries)
     finally:

@@ -29,7 +29,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def chosen():
-    opened = LocalSandbox.open(SandboxSettings())
+    opened = LocalSandbox.open(SandboxSettings(start="cold"))
     opened.close()
     return opened.runtime.name
 

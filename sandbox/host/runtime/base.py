@@ -185,6 +185,14 @@ def stop(process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
+def is_dead(pid: int) -> bool:
+    """True where a process has ended, reaped or not: a detached container's parent is init, which takes its time."""
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}  # proc(5)
+    except OSError:
+        return True
+
+
 def kill_namespace(pid: int | None) -> None:
     """Kill the first process of a pid namespace below ours, and so all of it; no other process."""
     with contextlib.suppress(OSError):

@@ -14,7 +14,6 @@ import shutil
 import signal
 import time
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.host.meter import CGROUPS, CgroupMeter, TreeMeter
@@ -23,6 +22,7 @@ from sandbox.host.runtime.facts import Host, cgroup_mode, has_cgroups, numbers, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 COMMAND_SECONDS = 10.0
 EXECUTE_SECONDS = 120.0  # to freeze a guest: it writes a hundred megabytes
@@ -133,7 +133,7 @@ def _is_gone(first: int | None, cgroup: str | None) -> bool:
         return False
     until = time.monotonic() + GONE_SECONDS
     while time.monotonic() < until:
-        if _remove_groups(cgroup) if cgroup else not Path("/proc", str(first)).exists():
+        if _remove_groups(cgroup) if cgroup else base.is_dead(first):
             return True
         time.sleep(LOOK_SECONDS)
     return False
