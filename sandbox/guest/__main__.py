@@ -24,6 +24,8 @@ def main() -> None:
         standing.prepare(command.flags)
         answer.prepared()
     standing.reseed(command.seed)
+    if command.flags & contract.OPEN_EARLY:
+        standing.draw_text()
     answer.hello()
     request = read_request()
     try:

@@ -58,8 +58,11 @@ class Standing:
             close(self.container, name)
 
 
-def stand_up(container: OuterContainer, limits: Limits, prepare: int | None = None) -> Standing:
-    """Wait until a container says HELLO; with `prepare`, after it has done that PREPARE. Raises as the module says."""
+def stand_up(container: OuterContainer, limits: Limits, prepare: int | None = None, *, early: bool = False) -> Standing:
+    """Wait until a container says HELLO; with `prepare`, after it has done that PREPARE. Raises as the module says.
+
+    `early`: nobody waits for it yet.
+    """
     started = time.monotonic()
     watch = Watch(container, limits)
     answer = Answer(pipe(container, "stdout"), limits)
@@ -67,7 +70,7 @@ def stand_up(container: OuterContainer, limits: Limits, prepare: int | None = No
         if prepare is not None:
             send(container, command(contract.PREPARE, prepare))
             answer.prepared()
-        send(container, command(contract.OPEN))
+        send(container, command(contract.OPEN, contract.OPEN_EARLY if early else 0))
         answer.hello()
     except (Died, Lied, OSError) as outcome:
         raise _did_not_come_up(container, watch) from outcome

@@ -45,7 +45,7 @@ class Starter:
         if snapshots and time.monotonic() >= self.resting_until:
             plan = replace(self.plan, snapshot=snapshots.of(kind), early=early)
             try:
-                return self._try(lambda: stand_up(self.runtime.start(plan, new_name()), plan.limits))
+                return self._try(lambda: stand_up(self.runtime.start(plan, new_name()), plan.limits, early=early))
             except SandboxUnavailableError as error:
                 self.resting_until = time.monotonic() + REST_SECONDS
                 log.warning("snapshot_failed", kind=kind, reason=str(error), rest_seconds=REST_SECONDS)

@@ -86,7 +86,8 @@ class Bare:
 
     def _start(self) -> base.OuterContainer:
         root = self._plan.image.rootfs / "inner"
-        script = 'mount -t tmpfs -o mode=1777 tmpfs "$0/tmp" && mount -t proc proc "$0/proc" && exec chroot "$@"'
+        mounts = ('-t tmpfs -o mode=1777 tmpfs "$0/tmp"', '-t proc proc "$0/proc"', '--rbind /dev "$0/dev"')
+        script = " && ".join([*(f"mount {mount}" for mount in mounts), 'exec /usr/sbin/chroot "$@"'])
         guest = ["/usr/bin/python3", "-m", "sandbox.guest"]
         alone = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"]
         owner = f"--userspec={inner.USER}:{inner.USER}"
