@@ -29,6 +29,7 @@ REHEARSED = {
     "private:factory/sdraw": ("odg",),
 }
 PLACE = Path("/tmp/rehearsal")
+DPI = 50  # the code is the same for a large page, the memory is not
 
 
 def prepare(flags: int) -> None:
@@ -51,7 +52,7 @@ def draw_text() -> None:
     media_type_of(document)
     with pages.open_mupdf(document, "pdf") as opened:
         page = opened.load_page(0)
-        page.get_pixmap(dpi=150, colorspace=pymupdf.csRGB, alpha=False)
+        page.get_pixmap(dpi=DPI, colorspace=pymupdf.csRGB, alpha=False)
         pages.text_runs(page)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sandbox.client import Flattened, Stages
+from sandbox.host.meter import descendants
 from tests.bench import ways
 from tests.bench.table import Figure
 from tests.corpus import documents as own
@@ -158,24 +159,27 @@ def rates(own_rate: float, first_rate: float) -> Figure:
 
 
 def memory() -> list[Figure]:
-    """What the host has less for each that stands: nothing is counted twice or left out."""
+    """Of each that stands, all its processes; what they share with others counts in proportion (proc(5), Pss)."""
     made = []
     for kind, told in (("office", "with LibreOffice"), ("other", "without")):
-        before = available()
         with ways.local("pool", **{"office": 0, "other": 0, kind: STAND}) as standing:
             standing.rest()
             time.sleep(SETTLE_SECONDS)
-            each = (before - available()) / STAND / 1e6
-        how = f"MemAvailable before and with {STAND} that stand"
+            pools = standing.sandbox._pool._standing.values()
+            each = statistics.median(proportional(one.container.first()) for pool in pools for one in pool) / 1e6
+        how = f"proportional set size of its processes, median of {STAND} that stand"
         ratio = f"{each / TARGETS['memory']:.2f} x {TARGETS['memory']:.0f} MB, the target"
         made.append(Figure(f"memory of a sandbox that stands, {told}", f"{each:.0f} MB", ratio, how))
     return made
 
 
-def available() -> int:
-    """Bytes (proc(5), meminfo)."""
-    line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
-    return int(line.split()[1]) * 1024
+def proportional(first: int) -> int:
+    """Bytes of a process and all below it."""
+    total = 0
+    for pid in descendants(first):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return total
 
 
 def stages(taken: list[Taken], way: str, family: str) -> dict[str, float]:

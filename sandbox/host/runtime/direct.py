@@ -14,6 +14,7 @@ import shutil
 import signal
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.host.meter import CGROUPS, CgroupMeter, TreeMeter
@@ -22,7 +23,6 @@ from sandbox.host.runtime.facts import Host, cgroup_mode, has_cgroups, numbers, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 COMMAND_SECONDS = 10.0
 EXECUTE_SECONDS = 120.0  # to freeze a guest: it writes a hundred megabytes
@@ -30,6 +30,7 @@ GONE_SECONDS = 2.0  # for a killed container's processes to be gone; past it the
 LOOK_SECONDS = 0.002
 NICE = ("nice", "-n", "19")  # for the runtime itself; of what it starts the share of its group decides
 LEAST_SHARE, USUAL_SHARE = 2, 1024  # of the processors, against the groups beside it (cpu.shares); nothing when idle
+GROUPS = "/lazaretto"  # below it a group a job, whose name says whose it is: lazaretto-PID-...
 OWN_GROUP = "sandbox"  # the runtime's cgroup, below the job's
 # util-linux: the program in a mount namespace of its own, where the version 2 hierarchy is not to be seen
 HIDE_UNIFIED = ("unshare", "--mount", "--propagation=private", "sh", "-c", 'umount "$0" && exec "$@"')
@@ -52,11 +53,12 @@ class Direct:
         """Write the bundle, run it; see OuterRuntime."""
         bundle = plan.state / job
         bundle.mkdir(mode=0o700)
-        cgroup = f"/lazaretto/{job}" if self._host.root and has_cgroups() else None
+        cgroup = f"{GROUPS}/{job}" if self._host.root and has_cgroups() else None
         (bundle / "config.json").write_text(json.dumps(self._spec(plan, cgroup)))
         pid_file = bundle / "pid"
-        # detached: the program ends once the container runs, and does not copy what goes through its pipes
-        options = ["--detach", f"--pid-file={pid_file}", "--bundle", str(bundle)]
+        # detached: the program ends once the container runs, and does not copy what goes through its pipes; but it
+        # stays where the first process is another than ours, to tell that one's exit status
+        options = [*([] if plan.command else ["--detach"]), f"--pid-file={pid_file}", "--bundle", str(bundle)]
         early = cgroup is not None and plan.early and _give_share(cgroup, LEAST_SHARE)
         process = base.start([*(NICE if early else ()), *self._program(plan.state), "run", *options, job])
         first = base.pid_in(pid_file)
@@ -77,8 +79,11 @@ class Direct:
     def sweep(self, state: Path) -> None:
         """Remove what a process that is gone left; see OuterRuntime."""
         with contextlib.suppress(OSError):
-            for container in (state / self.name).iterdir():
-                self._remover(state, container.name, f"/lazaretto/{container.name}")()
+            # each has a bundle, and one that the runtime has begun to forget may have nothing else
+            names = {bundle.parent.name for bundle in state.glob("*/config.json")}
+            known = state / self.name
+            for name in names | {path.name for path in (known.iterdir() if known.is_dir() else ())}:
+                self._remover(state, name, f"{GROUPS}/{name}")()
 
     def _program(self, state: Path) -> list[str]:
         if self._prefix is None:
@@ -137,6 +142,18 @@ def _is_gone(first: int | None, cgroup: str | None) -> bool:
             return True
         time.sleep(LOOK_SECONDS)
     return False
+
+
+def sweep_groups(former_self: str = "") -> None:
+    """Remove the groups of processes that are gone, and of `former_self`, and all that is still in them.
+
+    Whatever else was lost of a sandbox, its group is there as long as any process of it.
+    """
+    places = [hierarchy / GROUPS.strip("/") for hierarchy in (CGROUPS, *CGROUPS.iterdir())] if CGROUPS.is_dir() else []
+    for name in {path.name for place in places if place.is_dir() for path in place.iterdir() if path.is_dir()}:
+        owner = name.split("-")[1] if name.startswith("lazaretto-") else ""
+        if owner.isdigit() and (owner == former_self or not Path("/proc", owner).exists()):
+            _is_gone(int(owner), f"{GROUPS}/{name}")
 
 
 def _remove_groups(cgroup: str) -> bool:
