@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 HEAD_SECONDS: Final = 10.0  # from the connection to the end of the request's head; both sides are programs
 HANDSHAKE_SECONDS: Final = 10.0
+LINGER_SECONDS: Final = 5.0  # for the rest of a document that was refused early, so that the client hears why
 SPARE_CONNECTIONS: Final = 20  # for health, and for those who hear that we are busy
 CHUNK: Final = 1 << 20
 READ_AHEAD: Final = 1 << 16
@@ -93,6 +94,7 @@ class Door:
             self._answer,
             handler_cancellation=True,
             keepalive_timeout=HEAD_SECONDS,
+            lingering_time=LINGER_SECONDS,
             auto_decompress=False,
             read_bufsize=READ_AHEAD,
             access_log=None,

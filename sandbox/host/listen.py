@@ -36,13 +36,8 @@ class Guarded:
 
     socket: socket.socket
     tls: ssl.SSLContext | None  # None for a Unix socket only
+    address: Address  # port 0 resolved
     ours: bool  # made here, not by systemd
-
-    @property
-    def address(self) -> Address:
-        """As the configuration writes it; port 0 resolved."""
-        name = self.socket.getsockname()
-        return Address(host=str(name[0]), port=int(name[1])) if self.tls else Address(path=str(name))
 
     def remove(self) -> None:
         """Take the file of a Unix socket away, so that whoever comes now is told at once that nobody is here."""
@@ -63,7 +58,10 @@ def sockets(listen_at: str, settings: ServiceSettings) -> list[Guarded]:
 
 
 def _guarded(each: socket.socket, settings: ServiceSettings, *, ours: bool) -> Guarded:
-    return Guarded(each, None if each.family == socket.AF_UNIX else service_context(settings), ours)
+    name = each.getsockname()
+    if each.family == socket.AF_UNIX:
+        return Guarded(each, None, Address(path=str(name)), ours)
+    return Guarded(each, service_context(settings), Address(host=str(name[0]), port=int(name[1])), ours)
 
 
 def from_systemd() -> list[socket.socket]:
