@@ -12,14 +12,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sandbox.client import SandboxSettings
 
 log = structlog.get_logger(__name__)
 
@@ -96,6 +102,20 @@ class ServiceChild:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def service_for(settings: SandboxSettings, file: Path | None) -> AsyncIterator[SandboxSettings]:
+    """Settings that ask the service: the configured one, or a child that is kept up for the length of the block."""
+    if settings.service.address:
+        yield settings
+        return
+    child = ServiceChild(file)
+    try:
+        child.start()
+        yield dataclasses.replace(settings, service=dataclasses.replace(settings.service, address=child.address))
+    finally:
+        await child.stop()
 
 
 def private_directory() -> Path:

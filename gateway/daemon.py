@@ -19,13 +19,14 @@ import structlog
 from sdnotify import SystemdNotifier
 
 from gateway import __version__
-from gateway.child import ServiceChild
+from gateway.child import service_for
+from gateway.config import ConfigError
 from gateway.lazy_sandbox import LazySandbox
 from gateway.originals.store import Originals
 from gateway.pipeline import Rooms, handle
 from gateway.smtp.client import NextHop
 from gateway.smtp.listener import SmtpServer
-from sandbox.client import SandboxUnavailableError, ask_service
+from sandbox.client import SandboxUnavailableError, ask_service, open_sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,28 +45,26 @@ async def serve(settings: Settings, file: Path | None = None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    notifier = SystemdNotifier()
     log.info("starting", version=__version__, settings=settings.effective())
-    child = None if settings.sandbox.service.address else ServiceChild(file)
-    at = child.address if child else settings.sandbox.service.address
-    asked = dataclasses.replace(settings.sandbox, service=dataclasses.replace(settings.sandbox.service, address=at))
-    server, next_hop, sandbox = build(settings, LazySandbox(asked))
+    async with service_for(settings.sandbox, file) as asked:
+        await _until(stop, settings, asked)
+    log.info("stopped")
+
+
+async def _until(stop: asyncio.Event, settings: Settings, asked: SandboxSettings) -> None:
+    notifier = SystemdNotifier()
+    server, next_hop, _ = build(settings, _opened(asked))
     addresses = await server.start()
     for address in addresses:
         log.info("listening", address=str(address), **dataclasses.asdict(address))
     notifier.notify("READY=1\nSTATUS=Listening on " + ", ".join(map(str, addresses)))
-    if child:
-        child.start()
-    opening = asyncio.create_task(_prove(sandbox, None if child else asked))
+    proving = asyncio.create_task(_prove(settings.sandbox))
     await stop.wait()
     notifier.notify("STOPPING=1\nSTATUS=Finishing messages under way")
     log.info("stopping", sessions=len(server.sessions))
     await server.stop(settings.smtp.drain_seconds)
     await next_hop.drain(RELAY_DRAIN)
-    opening.cancel()
-    if child:
-        await child.stop()
-    log.info("stopped")
+    proving.cancel()
 
 
 def build(settings: Settings, sandbox: Sandbox | None = None) -> tuple[SmtpServer, NextHop, Sandbox]:
@@ -82,13 +81,16 @@ def build(settings: Settings, sandbox: Sandbox | None = None) -> tuple[SmtpServe
     return server, next_hop, sandbox
 
 
-async def _prove(sandbox: Sandbox, remote: SandboxSettings | None) -> None:
-    """Open the sandbox ahead of the first document, so that a broken house is in the log from the start."""
-    if isinstance(sandbox, LazySandbox):
-        try:
-            await sandbox.opened()
-        except SandboxUnavailableError:
-            return  # logged where it happened; tried again with the next document
-    if remote:  # a child says so itself
-        found = await asyncio.to_thread(ask_service, remote)
-        (log.info if found.ok else log.error)("sandbox_service", found=found.found)
+def _opened(settings: SandboxSettings) -> Sandbox:
+    try:
+        return open_sandbox(settings)  # of a service, which is not asked yet
+    except SandboxUnavailableError as error:  # a certificate
+        raise ConfigError(str(error)) from None
+
+
+async def _prove(settings: SandboxSettings) -> None:
+    """Ask the service ahead of the first document, so that a broken house is in the log from the start."""
+    if not settings.service.address:  # a child says itself what comes up
+        return
+    found = await asyncio.to_thread(ask_service, settings)
+    (log.info if found.ok else log.error)("sandbox_service", found=found.found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 GONE_SECONDS = 60  # for a machine under load; without the end that is tested it would be for ever
 
 
+@functools.cache
 def long_document(pages: int = 60) -> bytes:
     """Seconds of work."""
     import pymupdf
@@ -105,8 +107,8 @@ class Sending(threading.Thread):
 
 def ready_child(served: Serving) -> int:
     """The child's number, once its canary has come back: what starts from now on is for a document."""
-    child = served.wait_for("service_started")["pid"]
-    until(lambda: any(event["event"] == "sandbox_ready" for event in served.events), 120)
+    child: int = served.wait_for("service_started")["pid"]
+    served.wait_for("sandbox_ready", 120)
     return child
 
 
