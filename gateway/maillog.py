@@ -11,7 +11,7 @@ import logging
 import secrets
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -122,6 +122,7 @@ class Ticket:
                 id=record.id,
                 pages=answer.pages if isinstance(answer, Flattened) else 0,
                 seconds=round(answer.seconds, 3) if answer else 0.0,
+                stages={name: round(seconds, 3) for name, seconds in asdict(answer.stages).items()} if answer else {},
             )
 
     def ended(self, ended: Outcome) -> None:

@@ -16,6 +16,7 @@ from sandbox import client
 
 EX_SOME_FAILED = 1
 EX_TEMPFAIL = 75
+MANY = 10  # documents that are worth the seconds in which a snapshot is made
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def command(files: tuple[Path, ...], output_dir: Path, config: Path | None, *, a
     settings = settings_of(config)
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
-        sandbox = client.open_sandbox(settings)
+        sandbox = client.open_sandbox(settings, briefly=len(files) < MANY)
         run = _Run(sandbox, settings, output_dir)
         failed = asyncio.run(_convert(run, files, as_json=as_json))
     except (client.SandboxUnavailableError, OSError) as error:

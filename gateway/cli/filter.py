@@ -61,7 +61,7 @@ def command(file: Path | None, report: Path | None) -> None:
 
 
 async def _made_safe(untrusted_message: bytes, settings: config.Settings) -> Sanitised:
-    safe = await sanitise(untrusted_message, settings, LazySandbox(settings.sandbox))
+    safe = await sanitise(untrusted_message, settings, LazySandbox(settings.sandbox, partial(open_sandbox, briefly=True)))
     if safe.original_id:
         reasons = tuple(record.reason for record in safe.records if record.id)
         Originals(settings.originals.place).keep(safe.original_id, untrusted_message, reasons, None)

@@ -30,7 +30,7 @@ def command(file: Path | None, listen: tuple[str, ...], next_hop: tuple[str, ...
         raise click.UsageError(str(error)) from None
     maillog.configure(settings.log)
     try:
-        asyncio.run(daemon.serve(settings))
+        asyncio.run(daemon.serve(settings, file))
     except config.ConfigError as error:
         raise click.UsageError(str(error)) from None
     except OSError as error:

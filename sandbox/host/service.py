@@ -1,7 +1,7 @@
 """The sandbox service inside this process: proves a way to start sandboxes, then runs each document in one of its own.
 
 Fails: SandboxUnavailableError with one line for the administrator, at opening or later; SandboxBusyError where too many
-documents wait. Bounds: `concurrency` documents at once, the rest wait their turn, `PoolSettings.waiting` of them; state
+documents wait. Bounds: `concurrency` documents at once, the rest wait their turn, `ServiceSettings.max_waiting`; state
 is a directory of this process, swept by the next one if it is left.
 """
 
@@ -12,6 +12,7 @@ import atexit
 import os
 import shutil
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +25,7 @@ from sandbox.host import choice
 from sandbox.host.job import Job
 from sandbox.host.pool import Pool
 from sandbox.host.runtime.base import Plan
+from sandbox.host.runtime.direct import sweep_groups
 from sandbox.host.snapshot import kind_for, snapshots_for
 from sandbox.host.starter import Starter
 from sandbox.host.turns import Turns
@@ -52,33 +54,38 @@ class LocalSandbox:
         self._why = why
         self._starter = Starter(runtime, plan)
         self._pool: Pool | None = None
-        self._turns = Turns(settings.concurrency, settings.pool.waiting)
+        self._turns = Turns(settings.concurrency, settings.service.max_waiting)
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="sandbox")
         # whoever opens a sandbox is a command or a daemon, which holds it until it ends
         atexit.register(self.close)
 
     @classmethod
-    def open(cls, settings: SandboxSettings) -> LocalSandbox:
-        """Find the image and a runtime that works, make what is to stand ready; raises SandboxUnavailableError."""
+    def open(cls, settings: SandboxSettings, *, briefly: bool = False) -> LocalSandbox:
+        """Find the image and a runtime that works, make what is to stand ready; raises SandboxUnavailableError.
+
+        `briefly`: no sandbox stands ready, and snapshots are used where they are, but not made.
+        """
         image = cache.current_image(settings.cache_dir)
         if image is None:
             raise SandboxUnavailableError("the sandbox image is not built; run `lazaretto image build`")
         plan = Plan(image, settings.platform, settings.limits, state_directory())
         found = choice.choose(plan, settings)
         opened = cls(found.runtime, found.plan, settings, found.why)
-        opened.get_ready()
+        opened.get_ready(briefly=briefly)
         return opened
 
-    def get_ready(self) -> None:
+    def get_ready(self, *, briefly: bool = False) -> None:
         """Find or make the snapshots and fill the pool, as `start` says; where there are none, go on without."""
         if self._settings.start == "cold":
             return
         try:
-            self._starter.snapshots = snapshots_for(self.runtime, self.plan, self._settings.cache_dir)
+            place = self._settings.cache_dir
+            self._starter.snapshots = snapshots_for(self.runtime, self.plan, place, make=not briefly)
         except SandboxUnavailableError as error:
             self._why += f"; without snapshots: {error}"
-            log.warning("no_snapshots", reason=str(error))
-        if self._settings.start == "pool":
+            if not briefly:
+                log.warning("no_snapshots", reason=str(error))
+        if self._settings.start == "pool" and not briefly:
             self._pool = Pool(self._starter, self._settings.pool)
 
     @property
@@ -97,19 +104,20 @@ class LocalSandbox:
         pool = self._settings.pool
         return self._pool is None or self._pool.counts() == {"office": pool.office, "other": pool.other}
 
-    async def flatten(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
+    async def flatten(
+        self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""
+    ) -> Flattened | NotFlattened:
         """Flatten one document; see `sandbox.client.Sandbox`. A cancelled call's sandbox is ended at once."""
         started = time.monotonic()
-        jobs: list[Job] = []
-        async with self._turns.turn(""):
+        recall = _Recall()
+        async with self._turns.turn(message):
             running = asyncio.get_running_loop().run_in_executor(
-                self._threads, self._flatten, untrusted_document, output, want, started, jobs.append
+                self._threads, self._flatten, untrusted_document, output, want, started, recall.began
             )
             try:
                 return await asyncio.shield(running)
             except asyncio.CancelledError:
-                for job in jobs:
-                    await asyncio.to_thread(job.give_up)
+                await asyncio.to_thread(recall.give_up)
                 await asyncio.wait([running])  # its place is taken until it has ended
                 raise
 
@@ -123,13 +131,13 @@ class LocalSandbox:
         output: Path,
         want: Want,
         started: float,
-        told: Callable[[Job], object] = lambda _: None,
+        began: Callable[[Job], object] = lambda _: None,
     ) -> Flattened | NotFlattened:
         if refused := _refused_unopened(len(untrusted_document), self._settings):
             return refused
         standing = self._take(kind_for(untrusted_document))
         job = Job(standing, self.plan.limits, text_layer=self._settings.text_layer, started=started)
-        told(job)
+        began(job)
         return job.run(untrusted_document, output, want)
 
     def _take(self, kind: Kind) -> Standing:
@@ -142,6 +150,31 @@ class LocalSandbox:
         if self._pool:
             self._pool.close()
         shutil.rmtree(self.plan.state, ignore_errors=True)
+
+
+class _Recall:
+    """Gives a job up for whom nobody waits any more, whether it has its sandbox yet or not."""
+
+    def __init__(self) -> None:
+        self._job: Job | None = None
+        self._given_up = False
+        self._lock = threading.Lock()
+
+    def began(self, job: Job) -> None:
+        """There is a job now; it ends at once where it was given up before."""
+        with self._lock:
+            self._job = job
+            given_up = self._given_up
+        if given_up:
+            job.give_up()
+
+    def give_up(self) -> None:
+        """End it, now or as soon as it begins."""
+        with self._lock:
+            self._given_up = True
+            job = self._job
+        if job:
+            job.give_up()
 
 
 def flatten_with(
@@ -175,9 +208,16 @@ def state_directory() -> Path:
     """A directory of this process for bundles and runtime state; those of processes that are gone are swept."""
     parent = _runtime_parent()
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in parent.glob(f"{STATE_PREFIX}*"):
-        _sweep(left)
+    sweep_left()
     return Path(tempfile.mkdtemp(prefix=f"{STATE_PREFIX}{os.getpid()}-", dir=parent))
+
+
+def sweep_left(former_self: str = "") -> None:
+    """Destroy the sandboxes of processes that are gone, and of `former_self`, a number that only seems to be in use."""
+    for left in _runtime_parent().glob(f"{STATE_PREFIX}*"):
+        _sweep(left, former_self)
+    if os.geteuid() == 0:
+        sweep_groups(former_self)
 
 
 def _runtime_parent() -> Path:
@@ -190,9 +230,9 @@ def _runtime_parent() -> Path:
     return Path(tempfile.gettempdir()) / f"lazaretto-{os.geteuid()}"
 
 
-def _sweep(left: Path) -> None:
+def _sweep(left: Path, former_self: str) -> None:
     pid = left.name.removeprefix(STATE_PREFIX).partition("-")[0]
-    if pid.isdigit() and Path("/proc", pid).exists():
+    if pid.isdigit() and pid != former_self and Path("/proc", pid).exists():
         return
     for make in choice.RUNTIMES.values():
         make().sweep(left)

@@ -73,10 +73,12 @@ class Snapshots:
         return self._directory / kind
 
 
-def snapshots_for(runtime: OuterRuntime, plan: Plan, configured: Path | None) -> Snapshots:
-    """The set that fits this host and image, made where it is missing; raises SandboxUnavailableError."""
+def snapshots_for(runtime: OuterRuntime, plan: Plan, configured: Path | None, *, make: bool = True) -> Snapshots:
+    """The set that fits this host and image; raises SandboxUnavailableError where it is missing and may not be made."""
     if not runtime.restores:
         raise SandboxUnavailableError(f"{runtime.name} starts runsc in a way that cannot restore")
+    if not make:
+        return _made_already(runtime, plan, configured)
     try:
         with _locked(_place(plan, configured)) as parent:
             path = parent / f"{PREFIX}{_key(runtime, plan)}"
@@ -86,6 +88,13 @@ def snapshots_for(runtime: OuterRuntime, plan: Plan, configured: Path | None) ->
             _forget_old(parent)
     except OSError as error:
         raise SandboxUnavailableError(f"no snapshot can be kept: {error}") from error
+    return Snapshots(path)
+
+
+def _made_already(runtime: OuterRuntime, plan: Plan, configured: Path | None) -> Snapshots:
+    path = _place(plan, configured) / f"{PREFIX}{_key(runtime, plan)}"
+    if not path.exists():
+        raise SandboxUnavailableError("none was made yet")
     return Snapshots(path)
 
 
