@@ -207,7 +207,8 @@ class Service(Protocol):
 def open_sandbox(settings: SandboxSettings, *, briefly: bool = False) -> Sandbox:
     """Choose and prove a way to start sandboxes; raises SandboxUnavailableError with what to do where there is none.
 
-    `briefly`: for a few documents only, so that nothing is made ready for more. Where a service is configured it is asked for each document, and need not be there yet.
+    `briefly`: for a few documents only, so that nothing is made ready for more. Where a service is configured it is
+    asked for each document, and need not be there yet.
     """
     if settings.service.address:
         from sandbox.remote import RemoteSandbox  # noqa: PLC0415 - aiohttp, only where a service is asked

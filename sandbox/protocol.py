@@ -23,8 +23,7 @@ PAGES: Final = "Lazaretto-Pages"
 SECONDS: Final = "Lazaretto-Seconds"
 TIMING: Final = "Server-Timing"  # name;dur=MILLISECONDS, ...
 MESSAGE: Final = "Lazaretto-Message"
-MAX_TIMING: Final = "Server-Timing"  # name;dur=MILLISECONDS, ...
-MESSAGE: Final = 64  # characters of that field
+MAX_MESSAGE: Final = 64  # characters of that field
 DIGEST: Final = "Content-Digest"
 ALGORITHM: Final = "sha-256"
 

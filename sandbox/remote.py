@@ -135,9 +135,15 @@ class RemoteSandbox:
         if reply.status == OK:
             known = untrusted_reply.announced(reply.headers, want, self._limits)
             await _save(reply, output, known)
-            return Flattened(output, known.media_type, known.found, known.pages, known.size, known.seconds, known.stages)
+            return Flattened(
+                output, known.media_type, known.found, known.pages, known.size, known.seconds, known.stages
+            )
         body = await _short_body(reply)
-        return untrusted_reply.refused(body, reply.headers) if reply.status == REFUSED else self._otherwise(reply.status, body)
+        return (
+            untrusted_reply.refused(body, reply.headers)
+            if reply.status == REFUSED
+            else self._otherwise(reply.status, body)
+        )
 
     def _otherwise(self, status: int, untrusted_body: bytes) -> NoReturn:
         if status == PROBLEM:

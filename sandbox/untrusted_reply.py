@@ -70,7 +70,9 @@ def announced(untrusted_fields: Mapping[str, str], want: Want, limits: Limits) -
     seconds = untrusted_fields.get(protocol.SECONDS, "")
     if not _DECIMAL.match(seconds):
         raise Lied("no seconds")
-    return Announced(media_type, found, pages, size, float(seconds), _digest(untrusted_fields), _stages(untrusted_fields))
+    return Announced(
+        media_type, found, pages, size, float(seconds), _digest(untrusted_fields), _stages(untrusted_fields)
+    )
 
 
 def _number(untrusted_fields: Mapping[str, str], name: str, most: int) -> int:

@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from gateway import config, maillog
 from gateway.lazy_sandbox import LazySandbox
 from gateway.originals.store import Originals, StorageError
 from gateway.sanitise import Sanitised, sanitise
-from sandbox.client import SandboxUnavailableError
+from sandbox.client import SandboxUnavailableError, open_sandbox
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -61,7 +62,9 @@ def command(file: Path | None, report: Path | None) -> None:
 
 
 async def _made_safe(untrusted_message: bytes, settings: config.Settings) -> Sanitised:
-    safe = await sanitise(untrusted_message, settings, LazySandbox(settings.sandbox, partial(open_sandbox, briefly=True)))
+    safe = await sanitise(
+        untrusted_message, settings, LazySandbox(settings.sandbox, partial(open_sandbox, briefly=True))
+    )
     if safe.original_id:
         reasons = tuple(record.reason for record in safe.records if record.id)
         Originals(settings.originals.place).keep(safe.original_id, untrusted_message, reasons, None)

@@ -57,30 +57,30 @@ async def settled(served: load.Served) -> Counts:
     return counted(served.pid)
 
 
-async def nothing_left(before: Counts) -> dict[str, tuple[int, int]]:
+def nothing_left(before: Counts) -> dict[str, tuple[int, int]]:
     """What there is more of than before any service was there, after a moment for the dead to go."""
     end = time.monotonic() + SETTLE_SECONDS
     while (more := counted(None).more_than(before)) and time.monotonic() < end:
-        await asyncio.sleep(0.25)
+        time.sleep(0.25)
     return more
 
 
-async def run(documents: int, kills: int, console: Console) -> list[str]:
+def run(documents: int, kills: int, console: Console) -> list[str]:
     """Both; what speaks against the service."""
     faults: list[str] = []
     empty = counted(None)
     if documents:
-        before, after, ended = await soak(documents, _every(console, 100))
+        before, after, ended = asyncio.run(soak(documents, _every(console, 100)))
         console.print(_table("a soak", before, after, ended))
         faults += [f"soak: {name}: {pair[0]} before, {pair[1]} after" for name, pair in after.more_than(before).items()]
         if after.memory > before.memory + GROWTH:
             faults.append(f"soak: memory of the service: {before.memory} MB before, {after.memory} MB after")
     if kills:
-        killed, ended = await storm(kills * 6, kills, _every(console, 50))
+        killed, ended = asyncio.run(storm(kills * 6, kills, _every(console, 50)))
         console.print(f"killed: {dict(killed)}; documents: {dict(ended)}")
         if sum(killed.values()) < kills:
             faults.append(f"storm: only {sum(killed.values())} of {kills} were killed")
-    faults += [f"left at the end: {name}: {pair}" for name, pair in (await nothing_left(empty)).items()]
+    faults += [f"left at the end: {name}: {pair}" for name, pair in nothing_left(empty).items()]
     return faults
 
 
@@ -101,7 +101,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     options = parser.parse_args()
     started = time.monotonic()
-    faults = asyncio.run(run(options.documents, options.kills, Console(width=140)))
+    faults = run(options.documents, options.kills, Console(width=140))
     print(f"{time.monotonic() - started:.0f} s", *(faults or ["nothing leaked, nothing was left"]), sep="\n")
     return 1 if faults else 0
 

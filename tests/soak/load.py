@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import os
 import random
 import signal
 import tempfile
@@ -86,10 +87,13 @@ async def flatten_many(sandbox: Sandbox, count: int, tell: Callable[[int], None]
 
     with tempfile.TemporaryDirectory() as directory:
         await asyncio.gather(*(work(Path(directory) / f"{number}.pdf") for number in range(AT_ONCE)))
-        left = [path.name for path in Path(directory).iterdir() if path.suffix != ".pdf"]
-    if left:
-        raise AssertionError(f"left beside the outputs: {left}")
+        if left := await asyncio.to_thread(_names, Path(directory)):
+            raise AssertionError(f"left beside the outputs: {left}")
     return ended
+
+
+def _names(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
 
 
 def _told(result: Flattened | NotFlattened, output: Path) -> str:
@@ -136,8 +140,6 @@ def _some_process(victim: str, service: int | None, generator: random.Random) ->
 
 def _kill(pid: int) -> bool:
     with contextlib.suppress(ProcessLookupError):
-        import os
-
         os.kill(pid, signal.SIGKILL)
         return True
     return False

@@ -16,7 +16,7 @@ from tests.fakes.sandbox import SAFE_PDF, FakeSandbox
 @pytest.fixture
 def run(monkeypatch, tmp_path: Path):
     fake = FakeSandbox({b"bad": "corrupt"})
-    monkeypatch.setattr(client, "open_sandbox", lambda settings: fake)
+    monkeypatch.setattr(client, "open_sandbox", lambda settings, **_: fake)
 
     def call(*arguments: str):
         return CliRunner().invoke(convert.command, [*arguments, "--output-dir", str(tmp_path / "out")])
@@ -87,14 +87,14 @@ def test_no_sandbox_is_exit_status_75_and_one_line(monkeypatch, tmp_path: Path):
 
 
 def test_a_sandbox_that_goes_away_is_exit_status_75(monkeypatch, tmp_path: Path):
-    monkeypatch.setattr(client, "open_sandbox", lambda settings: FakeSandbox({b"x": "unavailable"}))
+    monkeypatch.setattr(client, "open_sandbox", lambda settings, **_: FakeSandbox({b"x": "unavailable"}))
     arguments = [written(tmp_path, "a", b"x"), "--output-dir", str(tmp_path / "out")]
     assert CliRunner().invoke(convert.command, arguments).exit_code == 75
 
 
 def test_a_file_beyond_the_bound_is_not_read(monkeypatch, tmp_path: Path):
     fake = FakeSandbox()
-    monkeypatch.setattr(client, "open_sandbox", lambda settings: fake)
+    monkeypatch.setattr(client, "open_sandbox", lambda settings, **_: fake)
     settings = client.SandboxSettings(limits=client.Limits(document_bytes=3))
     monkeypatch.setattr(convert, "settings_of", lambda config: settings)
     arguments = [written(tmp_path, "a", b"four"), "--output-dir", str(tmp_path / "out"), "--json"]
