@@ -20,6 +20,7 @@ from gateway import __version__
 from gateway.lazy_sandbox import LazySandbox
 from gateway.originals.store import Originals
 from gateway.pipeline import Rooms, handle
+from gateway.results.sandbox import CachingSandbox
 from gateway.smtp.client import NextHop
 from gateway.smtp.listener import SmtpServer
 from sandbox.client import SandboxUnavailableError
@@ -42,23 +43,25 @@ async def serve(settings: Settings) -> None:
     notifier = SystemdNotifier()
     log.info("starting", version=__version__, settings=settings.effective())
     server, next_hop, sandbox = build(settings)
+    await sandbox.tidy()
     addresses = await server.start()
     for address in addresses:
         log.info("listening", address=str(address), **dataclasses.asdict(address))
     notifier.notify("READY=1\nSTATUS=Listening on " + ", ".join(map(str, addresses)))
-    opening = asyncio.create_task(_prove(sandbox))
+    opening = asyncio.create_task(_prove(sandbox.behind))
     await stop.wait()
     notifier.notify("STOPPING=1\nSTATUS=Finishing messages under way")
     log.info("stopping", sessions=len(server.sessions))
     await server.stop(settings.smtp.drain_seconds)
     await next_hop.drain(RELAY_DRAIN)
+    await sandbox.close()  # conversions that nobody waits for: a stop does not wait for them either
     opening.cancel()
     log.info("stopped")
 
 
-def build(settings: Settings, sandbox: Sandbox | None = None) -> tuple[SmtpServer, NextHop, Sandbox]:
-    """The rooms, put together; `sandbox` for tests."""
-    sandbox = sandbox or LazySandbox(settings.sandbox)
+def build(settings: Settings, behind: Sandbox | None = None) -> tuple[SmtpServer, NextHop, CachingSandbox]:
+    """The rooms, put together; `behind` the cache stands another sandbox in tests."""
+    sandbox = CachingSandbox(behind or LazySandbox(settings.sandbox), settings.cache, settings.message.work_directory)
     next_hop = NextHop(settings.relay, settings.smtp.name)
     rooms = Rooms(settings, sandbox, Originals(settings.originals.place), next_hop)
     server = SmtpServer(

@@ -116,6 +116,11 @@ class Sandbox(Protocol):
         """How sandboxes are started, and why so, for the log."""
         ...
 
+    @property
+    def fingerprint(self) -> str:
+        """All that decides what a document becomes, itself and what is wanted apart: image, contract, settings."""
+        ...
+
     async def flatten(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
         """Write the flattened form of `untrusted_document` to `output`, in a sandbox of its own.
 
@@ -134,6 +139,13 @@ def open_sandbox(settings: SandboxSettings) -> Sandbox:
         raise SandboxUnavailableError(f"{error}; run `make install`") from error
     except OSError as error:  # no place for its state: a full disk, a directory that is somebody else's
         raise SandboxUnavailableError(f"no place to start sandboxes from: {error}") from error
+
+
+def fingerprint(settings: SandboxSettings) -> str:
+    """What sandboxes of these settings go by; known before one is opened, and where none can be."""
+    from sandbox.host.fingerprint import fingerprint as made  # noqa: PLC0415 - the host side, when used
+
+    return made(settings)
 
 
 def build_image(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.client import Flattened, NotFlattened, SandboxUnavailableError, Want
 from sandbox.host import choice
+from sandbox.host.fingerprint import fingerprint
 from sandbox.host.job import Job
 from sandbox.host.runtime.base import Plan
 from sandbox.image import cache
@@ -57,6 +58,11 @@ class LocalSandbox:
     def chosen(self) -> str:
         """The outer runtime, gVisor's platform, and why these."""
         return f"{self.runtime.name} with gVisor {self.plan.platform}: {self._why}"
+
+    @property
+    def fingerprint(self) -> str:
+        """See `sandbox.client.Sandbox`."""
+        return fingerprint(self._settings)
 
     async def flatten(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
         """Flatten one document; see `sandbox.client.Sandbox`. A cancelled call's sandbox ends at its deadline."""

@@ -27,6 +27,7 @@ class FakeSandbox:
     script: dict[bytes, str] = field(default_factory=dict)
     size: int = 100
     chosen: str = "fake"
+    fingerprint: str = "fake"
     documents: list[bytes] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
