@@ -17,6 +17,7 @@ import structlog
 from sdnotify import SystemdNotifier
 
 from gateway import __version__
+from gateway.journal.journal import Journal
 from gateway.lazy_sandbox import LazySandbox
 from gateway.originals.store import Originals
 from gateway.pipeline import Rooms, handle
@@ -42,7 +43,8 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     notifier = SystemdNotifier()
     log.info("starting", version=__version__, settings=settings.effective())
-    server, next_hop, sandbox = build(settings)
+    journal = Journal(settings.journal)
+    server, next_hop, sandbox = build(settings, journal=journal)
     await sandbox.tidy()
     addresses = await server.start()
     for address in addresses:
@@ -55,15 +57,19 @@ async def serve(settings: Settings) -> None:
     await server.stop(settings.smtp.drain_seconds)
     await next_hop.drain(RELAY_DRAIN)
     await sandbox.close()  # conversions that nobody waits for: a stop does not wait for them either
+    await journal.close()
     opening.cancel()
     log.info("stopped")
 
 
-def build(settings: Settings, behind: Sandbox | None = None) -> tuple[SmtpServer, NextHop, CachingSandbox]:
+def build(
+    settings: Settings, behind: Sandbox | None = None, *, journal: Journal | None = None
+) -> tuple[SmtpServer, NextHop, CachingSandbox]:
     """The rooms, put together; `behind` the cache stands another sandbox in tests."""
     sandbox = CachingSandbox(behind or LazySandbox(settings.sandbox), settings.cache, settings.message.work_directory)
     next_hop = NextHop(settings.relay, settings.smtp.name)
-    rooms = Rooms(settings, sandbox, Originals(settings.originals.place), next_hop)
+    originals = Originals(settings.originals.place)
+    rooms = Rooms(settings, sandbox, originals, next_hop, journal or Journal(settings.journal))
     server = SmtpServer(
         settings.smtp,
         functools.partial(handle, rooms),

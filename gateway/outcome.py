@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_REPLY_TEXT: Final = 400  # RFC 5321 section 4.5.3.1.5: a reply line of at most 512 octets, code and CRLF included
 
@@ -52,6 +55,8 @@ class Outcome:
     detail: str = ""
     in_doubt: bool = False  # the next hop may have the message all the same, or has it for some recipients
     each: tuple[Outcome, ...] = ()  # a recipient each, in the envelope's order, where they do not all share this one
+    # called once, with whether the client has shown that it read the reply
+    heard: Callable[[bool], None] | None = field(default=None, compare=False, repr=False)
 
     @property
     def delivered(self) -> bool:

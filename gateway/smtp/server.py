@@ -186,13 +186,19 @@ class Session(Connection):
         self._reset_timeout()
         self._messages += 1
         self._commands = 0
+        enough = self._messages == self._server.settings.max_messages_per_connection
+        if self._server.stopping or enough:
+            await self.receipt.wait(self.transport)
         if self._server.stopping:
             self.say_goodbye("421 4.3.2 Service shutting down")
-        elif self._messages == self._server.settings.max_messages_per_connection:
+        elif enough:
             self.say_goodbye("421 4.7.0 Enough messages for one connection")
 
     async def _reply_to_message(self, ended: Outcome) -> None:
         """One reply, or one for each recipient in their order (RFC 2033 section 4.2)."""
+        self.receipt.expect(ended.heard, pipelined=self._reader.holds_bytes)
+        if self.transport is None:  # gone while the outcome was on its way here
+            self.receipt.settle(heard=False)
         if not self.each_recipient:
             await self.reply(ended.reply)
             return
@@ -262,6 +268,7 @@ class Session(Connection):
         if argument:
             await self.push("501 5.5.4 Syntax: QUIT")
             return
+        await self.receipt.wait(self.transport)
         self.say_goodbye("221 2.0.0 Bye")
 
     async def smtp_VRFY(self, argument: str | None) -> None:  # noqa: ARG002, N802 - tells nothing of anybody

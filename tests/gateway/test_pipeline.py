@@ -12,6 +12,7 @@ import structlog
 
 from gateway import config
 from gateway.daemon import build
+from gateway.journal.journal import Journal
 from gateway.originals.store import Originals
 from gateway.outcome import Kind
 from gateway.pipeline import Rooms, handle
@@ -50,7 +51,9 @@ async def handled(tmp_path, mail, script=None, sandbox=None, envelope=ENVELOPE, 
     async with scripted_next_hop(script) as hop:
         chosen = settings(tmp_path, hop.port, **sections)
         next_hop = NextHop(chosen.relay, "laz.test")
-        rooms = Rooms(chosen, sandbox or FakeSandbox(), Originals(chosen.originals.place), next_hop)
+        rooms = Rooms(
+            chosen, sandbox or FakeSandbox(), Originals(chosen.originals.place), next_hop, Journal(chosen.journal)
+        )
         return await handle(rooms, envelope, mail), hop
 
 
