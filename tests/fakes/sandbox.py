@@ -32,7 +32,9 @@ class FakeSandbox:
     at_once: int = 0
     most_at_once: int = 0
     entered: asyncio.Event = field(default_factory=asyncio.Event)
-    release: asyncio.Event = field(default_factory=asyncio.Event)  # ends every HANG with a safe file
+    release: asyncio.Event = field(
+        default_factory=asyncio.Event
+    )  # ends every HANG with what the script says by then, or a safe file
 
     async def flatten(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
         self.documents.append(untrusted_document)
@@ -45,11 +47,14 @@ class FakeSandbox:
         finally:
             self.at_once -= 1
 
+    def _scripted(self, document: bytes) -> str:
+        return next((answer for start, answer in self.script.items() if document.startswith(start)), "")
+
     async def _answer(self, document: bytes, output: Path, want: Want) -> Flattened | NotFlattened:
-        answer = next((answer for start, answer in self.script.items() if document.startswith(start)), "")
+        answer = self._scripted(document)
         if answer == HANG:
             await self.release.wait()
-            answer = ""
+            answer = self._scripted(document).replace(HANG, "")
         if answer == UNAVAILABLE:
             raise SandboxUnavailableError("no runtime found; install runc")
         if answer == FULL_DISK:
