@@ -96,6 +96,7 @@ class JournalFile:
         self._entries = entries
         self._seconds = seconds
         self._db: sqlite3.Connection | None = None
+        self._durable: bool | None = None  # what the connection is set to
         self._lock = -1
         self._tidy_at = 0.0
         self._tidy_after = 0  # lines that may be added before
@@ -103,7 +104,9 @@ class JournalFile:
     def run(self, steps: Sequence[Callable[[Lines], object]], *, durable: bool) -> list[object]:
         """All steps in one transaction; `durable`: on disk before this returns, else before the next one that is."""
         db = self._opened()
-        db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        if durable != self._durable:
+            db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
         db.execute("BEGIN IMMEDIATE")
         try:
             lines = Lines(db, self._seconds)
@@ -142,7 +145,7 @@ class JournalFile:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._directory.chmod(0o700)
             alone = self._locked()
-            self._db = _connected(self._path())
+            self._db, self._durable = _connected(self._path()), None
             if alone:
                 self._take_over(self._db)
         return self._db

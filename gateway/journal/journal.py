@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PAUSE: Final = 60.0  # seconds before a journal that could not be written is tried again
+_AT_ONCE: Final = 1 << 18  # bytes digested on the spot, which takes no longer than to ask a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,10 @@ class Journal:
         """One message's page, with what is known of its recipients already."""
         if not self._settings.entries:
             return Passage(self, envelope, ())
-        digest = await asyncio.to_thread(_digest, untrusted_message)
+        if len(untrusted_message) > _AT_ONCE:
+            digest = await asyncio.to_thread(_digest, untrusted_message)
+        else:
+            digest = _digest(untrusted_message)
         passage = Passage(self, envelope, tuple(_key(envelope, one.address, digest) for one in envelope.recipients))
         await passage.recall()
         return passage
