@@ -83,6 +83,7 @@ class Passage:
         try:
             await asyncio.wait([claims])
         except asyncio.CancelledError:
+            self._list_unheard()
             claims.add_done_callback(lambda done: self._release(done.result() or []))
             raise
         self._claimed(claims.result() or [])
@@ -102,6 +103,7 @@ class Passage:
     def _release(self, claims: list[Claim]) -> None:
         self._claimed(claims)
         self._abandon()
+        self._is_over()
 
     @property
     def all_have_it(self) -> bool:
@@ -135,11 +137,7 @@ class Passage:
         if self._new:
             await self._journal.write(lambda lines: lines.update(marks, gone), durable=bool(marks))
         self._in_exchange = False
-        self.over.set()
-        for line in self._new:
-            self._journal.unheard[line.key].discard(self)
-            if not self._journal.unheard[line.key]:
-                del self._journal.unheard[line.key]
+        self._is_over()
 
     # --- what the client is told ---
 
@@ -180,5 +178,13 @@ class Passage:
             self._list_unheard()
 
     def _list_unheard(self) -> None:
-        for line in self._new:
+        """Whoever comes again waits until it is written what came of this one."""
+        for line in self._lines:
             self._journal.unheard[line.key].add(self)
+
+    def _is_over(self) -> None:
+        self.over.set()
+        for line in self._lines:
+            self._journal.unheard[line.key].discard(self)
+            if not self._journal.unheard[line.key]:
+                del self._journal.unheard[line.key]

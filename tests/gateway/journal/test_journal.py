@@ -140,15 +140,13 @@ async def test_it_outlives_the_process(tmp_path):
     await second.close()
 
 
-async def test_who_is_cancelled_while_he_looks_leaves_it_to_the_next_one(journal):
+async def test_who_is_cancelled_while_he_looks_leaves_it_to_the_next_one(journal, monkeypatch):
     (await sent(journal, GOOD))[0].heard(False)
-    await journal.write(lambda _: None)
+    asked = asyncio.Event()
+    write = journal.write
+    monkeypatch.setattr(journal, "write", lambda *step, **how: (asked.set(), write(*step, **how))[1])
     looking = asyncio.create_task(journal.passage(ENVELOPE, b"message"))
-    for _ in range(100_000):
-        if journal._due:
-            break
-        await asyncio.sleep(0)
-    assert len(journal._due) == 1
+    await asked.wait()
     looking.cancel()
     await asyncio.wait([looking])
     assert looking.cancelled()
@@ -330,6 +328,18 @@ async def test_over_a_unix_socket_what_is_pipelined_behind_the_dot_shows_nothing
         assert replies.endswith(b"221 2.0.0 Bye\r\n")
         writer.close()
         await once(tmp_path, journal, [])
+
+
+async def test_what_was_pipelined_and_never_read_is_unheard(tmp_path, monkeypatch):
+    monkeypatch.setattr("gateway.smtp.receipt.SECONDS", 0.1)
+    path = tmp_path / "socket"
+    async with gateway(tmp_path, listen=f"unix:{path}") as (hop, _, journal):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            commands = b"LHLO x\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"
+            client.sendall(commands + WIRE + b"NOOP\r\nQUIT\r\n")
+            await asyncio.wait_for(hop.seen("dot").wait(), 5)
+            await once(tmp_path, journal, ["unheard"])
 
 
 async def test_at_a_stop_it_is_waited_until_the_client_has_the_last_reply(tmp_path):

@@ -7,10 +7,12 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.lazy_sandbox import LazySandbox
 from gateway.results.key import KEPT, NOT_KEPT, may_be_kept, result_key
 from sandbox import client, contract
 from sandbox.client import Flattened, Limits, NotFlattened, SandboxSettings, Want
 from sandbox.host.fingerprint import fingerprint
+from sandbox.host.service import LocalSandbox
 
 
 def test_every_reason_is_decided_and_says_why():
@@ -51,3 +53,10 @@ def test_the_fingerprint_changes_with_all_that_decides_a_result_and_with_nothing
     fingerprint.cache_clear()
     assert client.fingerprint(plain) == fingerprint(plain)
     fingerprint.cache_clear()
+
+
+def test_the_sandboxes_say_the_same_whether_they_are_open_or_not():
+    settings = SandboxSettings(text_layer=False)
+    opened = LocalSandbox.__new__(LocalSandbox)  # as if a runtime had been found
+    opened._settings = settings
+    assert opened.fingerprint == LazySandbox(settings).fingerprint == client.fingerprint(settings)

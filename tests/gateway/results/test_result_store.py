@@ -14,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from gateway.results import store
 from gateway.results.store import MADE, MAX_HEAD, Results
 from sandbox import contract
 from sandbox.client import Flattened, NotFlattened
@@ -152,6 +153,19 @@ def test_a_directory_that_cannot_be_written_is_an_error_for_the_caller(tmp_path)
         results.put(KEYS[0], safe(tmp_path, b"x"))
     with pytest.raises(OSError):
         results.get(KEYS[0], tmp_path / "output")
+
+
+def test_what_another_process_is_writing_is_not_swept(tmp_path, results, monkeypatch):
+    copy = store._copy
+
+    def swept_meanwhile(*arguments):
+        Results(tmp_path / "results", 1 << 20, HOUR).tidy()
+        copy(*arguments)
+
+    monkeypatch.setattr(store, "_copy", swept_meanwhile)
+    results.put(KEYS[0], safe(tmp_path, b"x"))
+    monkeypatch.undo()
+    assert results.get(KEYS[0], tmp_path / "output")
 
 
 def _writes_until_killed(directory: Path, seed: int) -> None:
