@@ -3,7 +3,8 @@
 It does not know what becomes of a message: `daemon` hands it a function from envelope and message to `Outcome`.
 Trusts nobody; XFORWARD only from the peers that are named. Fails by the reply: a fault of ours is `451 4.3.0`, never a
 bounce, and this file holds the gateway's only `except Exception`. A client that goes away cancels the work on its
-message, but for the final exchange with the next hop, which `smtp.client` shields. Bounds: `[smtp]` in the
+message, but for the final exchange with the next hop, which `smtp.client` shields; and of each reply that somebody
+asked about it is told whether the client has heard it (`receipt`). Bounds: `[smtp]` in the
 configuration: recipients, messages of a connection and of a minute, bytes of a message, a line and of all messages
 under way, seconds for DATA; the others are `connection`'s and `listener`'s.
 """
