@@ -7,6 +7,9 @@
     [5] mail.rebuild   safe files spliced in, every other byte as it came; ambiguous messages written anew
     [6] smtp.client    the next hop; only its own 250 becomes ours
 
+Two rooms stand beside the way: `results` keeps what came of a document for the message that comes again, `journal` what
+was handed on while the client may not have heard so. Neither can cost a message when its disk fails.
+
 Three zones: `gateway` (trusted: sockets, policy, originals; opens no document), `sandbox.host` (trusted: starts
 sandboxes and reads their answers), `sandbox.guest` (untrusted: runs inside gVisor, opens the document).
 """

@@ -175,6 +175,34 @@ class OriginalsSettings(Section):
         return self.directory or state_directory() / "originals"
 
 
+class CacheSettings(Section):
+    """`[cache]`: results of conversions, for the message that comes again."""
+
+    directory: Directory = None
+    bytes: CountOrNone = 1024 * 1024 * 1024
+    seconds: Seconds = 86400.0
+    background_conversions: CountOrNone = 4
+    background_bytes: Count = 128 * 1024 * 1024
+
+    @property
+    def place(self) -> Path:
+        """The directory in effect."""
+        return self.directory or state_directory() / "results"
+
+
+class JournalSettings(Section):
+    """`[journal]`: what was handed on and whose reply may have been lost."""
+
+    directory: Directory = None
+    entries: CountOrNone = 100_000
+    seconds: Seconds = 86400.0
+
+    @property
+    def place(self) -> Path:
+        """The directory in effect."""
+        return self.directory or state_directory() / "journal"
+
+
 class LogSettings(Section):
     """`[log]`."""
 
@@ -193,6 +221,8 @@ class Settings:
     policy: Policy
     sandbox: SandboxSettings
     originals: OriginalsSettings
+    cache: CacheSettings
+    journal: JournalSettings
     log: LogSettings
 
     def effective(self) -> dict[str, Any]:
@@ -274,6 +304,8 @@ _SECTIONS: dict[str, type[Section]] = {
     "policy": _mirror(Policy, "Policy"),
     "sandbox": _mirror(SandboxSettings, "Sandbox"),
     "originals": OriginalsSettings,
+    "cache": CacheSettings,
+    "journal": JournalSettings,
     "log": LogSettings,
 }
 _FILE: type[Section] = create_model(

@@ -21,9 +21,11 @@ from sdnotify import SystemdNotifier
 from gateway import __version__
 from gateway.child import service_for
 from gateway.config import ConfigError
+from gateway.journal.journal import Journal
 from gateway.lazy_sandbox import LazySandbox
 from gateway.originals.store import Originals
 from gateway.pipeline import Rooms, handle
+from gateway.results.sandbox import CachingSandbox
 from gateway.smtp.client import NextHop
 from gateway.smtp.listener import SmtpServer
 from sandbox.client import SandboxUnavailableError, ask_service, open_sandbox
@@ -53,7 +55,9 @@ async def serve(settings: Settings, file: Path | None = None) -> None:
 
 async def _until(stop: asyncio.Event, settings: Settings, asked: SandboxSettings) -> None:
     notifier = SystemdNotifier()
-    server, next_hop, _ = build(settings, _opened(asked))
+    journal = Journal(settings.journal)
+    server, next_hop, sandbox = build(settings, _opened(asked), journal=journal)
+    await sandbox.tidy()
     addresses = await server.start()
     for address in addresses:
         log.info("listening", address=str(address), **dataclasses.asdict(address))
@@ -64,14 +68,19 @@ async def _until(stop: asyncio.Event, settings: Settings, asked: SandboxSettings
     log.info("stopping", sessions=len(server.sessions))
     await server.stop(settings.smtp.drain_seconds)
     await next_hop.drain(RELAY_DRAIN)
+    await sandbox.close()  # conversions that nobody waits for: a stop does not wait for them either
+    await journal.close()
     proving.cancel()
 
 
-def build(settings: Settings, sandbox: Sandbox | None = None) -> tuple[SmtpServer, NextHop, Sandbox]:
-    """The rooms, put together; `sandbox` for tests."""
-    sandbox = sandbox or LazySandbox(settings.sandbox)
+def build(
+    settings: Settings, behind: Sandbox | None = None, *, journal: Journal | None = None
+) -> tuple[SmtpServer, NextHop, CachingSandbox]:
+    """The rooms, put together; `behind` the cache stands another sandbox in tests."""
+    sandbox = CachingSandbox(behind or LazySandbox(settings.sandbox), settings.cache, settings.message.work_directory)
     next_hop = NextHop(settings.relay, settings.smtp.name)
-    rooms = Rooms(settings, sandbox, Originals(settings.originals.place), next_hop)
+    originals = Originals(settings.originals.place)
+    rooms = Rooms(settings, sandbox, originals, next_hop, journal or Journal(settings.journal))
     server = SmtpServer(
         settings.smtp,
         functools.partial(handle, rooms),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from sandbox.client import Sandbox, SandboxSettings, SandboxUnavailableError, Want, open_sandbox
+from sandbox.client import Sandbox, SandboxSettings, SandboxUnavailableError, Want, fingerprint, open_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,11 @@ class LazySandbox:
     def chosen(self) -> str:
         """As `sandbox.client.Sandbox`; "" before it is opened."""
         return self._sandbox.chosen if self._sandbox else ""
+
+    @property
+    def fingerprint(self) -> str:
+        """As `sandbox.client.Sandbox`; it needs no sandbox that is open."""
+        return fingerprint(self._settings)
 
     async def flatten(
         self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_REPLY_TEXT: Final = 400  # RFC 5321 section 4.5.3.1.5: a reply line of at most 512 octets, code and CRLF included
 
@@ -53,6 +56,8 @@ class Outcome:
     detail: str = ""
     in_doubt: bool = False  # the next hop may have the message all the same, or has it for some recipients
     each: tuple[Outcome, ...] = ()  # a recipient each, in the envelope's order, where they do not all share this one
+    # called once, with whether the client has shown that it read the reply
+    heard: Callable[[bool], None] | None = field(default=None, compare=False, repr=False)
 
     @property
     def delivered(self) -> bool:
@@ -80,7 +85,7 @@ TABLE: Final[dict[Kind, tuple[int, str, str]]] = {
     Kind.LOOP: (554, "5.4.6", "Too many hops, mail is going round in circles"),
     Kind.BUSY: (452, "4.3.1", f"Too much mail under way, {_LATER}"),
     Kind.BUSY_SANDBOX: (451, "4.4.5", f"Too many attachments under way, {_LATER}"),
-    Kind.DEADLINE: (451, "4.3.0", f"Message took too long to make safe, {_LATER}"),
+    Kind.DEADLINE: (451, "4.4.5", f"Message took too long to make safe, {_LATER}"),
     Kind.HOUSE_BROKEN: (451, "4.3.0", f"Temporary failure, {_LATER}"),
     Kind.NO_SANDBOX: (451, "4.3.0", f"Attachments cannot be made safe at present, {_LATER}"),
     Kind.NO_STORAGE: (451, "4.3.1", f"Not enough storage, {_LATER}"),

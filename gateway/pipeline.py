@@ -1,4 +1,4 @@
-"""The way of one message: parse -> plan -> sanitise -> rebuild -> keep the original -> relay.
+"""The way of one message: look in the journal -> parse -> plan -> sanitise -> rebuild -> keep the original -> relay.
 
 Trusts the rooms it calls to keep their contracts. Fails by outcome, and every fault of the house is a 4xx; what
 nobody foresaw goes through to `smtp.server`, which answers 451. An original is on disk before its message goes on,
@@ -21,7 +21,10 @@ from sandbox.client import SandboxBusyError, SandboxUnavailableError
 
 if TYPE_CHECKING:
     from gateway.config import Settings
+    from gateway.journal.journal import Journal
+    from gateway.journal.passage import Passage
     from gateway.originals.store import Originals
+    from gateway.smtp.client import Record
     from gateway.smtp.envelope import Envelope
     from sandbox.client import Sandbox
 
@@ -31,8 +34,8 @@ _RECEIVED = re.compile(rb"(?i)(?:\A|\r\n)received:")
 class Relay(Protocol):
     """What the pipeline asks of the next hop."""
 
-    async def relay(self, envelope: Envelope, message: bytes) -> Outcome:
-        """Hand the message on; delivered only on the next hop's own 250."""
+    async def relay(self, envelope: Envelope, message: bytes, record: Record | None = None) -> Outcome:
+        """Hand the message on; delivered only on the next hop's own 250. `record` knows before anybody is told."""
         ...
 
 
@@ -44,6 +47,7 @@ class Rooms:
     sandbox: Sandbox
     originals: Originals
     next_hop: Relay
+    journal: Journal
 
 
 async def handle(rooms: Rooms, envelope: Envelope, untrusted_message: bytes) -> Outcome:
@@ -71,14 +75,22 @@ async def handle(rooms: Rooms, envelope: Envelope, untrusted_message: bytes) -> 
 async def _way(rooms: Rooms, envelope: Envelope, untrusted_message: bytes, ticket: maillog.Ticket) -> Outcome:
     if _hops(untrusted_message) > rooms.settings.message.max_hops:
         return outcome(Kind.LOOP)
+    with await rooms.journal.passage(envelope, untrusted_message) as passage:
+        if passage.all_have_it:
+            return passage.answer()
+        return passage.answer(await _handed_on(rooms, passage, untrusted_message, ticket))
+
+
+async def _handed_on(rooms: Rooms, passage: Passage, untrusted_message: bytes, ticket: maillog.Ticket) -> Outcome:
+    """To those recipients who do not have it yet."""
     safe = await sanitise(untrusted_message, rooms.settings, rooms.sandbox)
     ticket.sanitised(safe)
     if safe.refused:
         return outcome(Kind.POLICY_REFUSED, safe.refused)
     if safe.original_id:
         reasons = tuple(record.reason for record in safe.records if record.id)
-        await asyncio.to_thread(rooms.originals.keep, safe.original_id, untrusted_message, reasons, envelope)
-    ended = await rooms.next_hop.relay(envelope, safe.content)
+        await asyncio.to_thread(rooms.originals.keep, safe.original_id, untrusted_message, reasons, passage.envelope)
+    ended = await rooms.next_hop.relay(passage.envelope, safe.content, passage)
     if safe.original_id and not ended.delivered and not ended.in_doubt:
         await asyncio.to_thread(rooms.originals.remove, safe.original_id)
     return ended

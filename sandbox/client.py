@@ -181,6 +181,11 @@ class Sandbox(Protocol):
         """How sandboxes are started, and why so, for the log."""
         ...
 
+    @property
+    def fingerprint(self) -> str:
+        """All that decides what a document becomes, itself and what is wanted apart: image, contract, settings."""
+        ...
+
     async def flatten(
         self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""
     ) -> Flattened | NotFlattened:
@@ -251,6 +256,13 @@ def ask_service(settings: SandboxSettings) -> Finding:
     from sandbox.remote import examine_service  # noqa: PLC0415 - likewise
 
     return next(examine_service(settings))
+
+
+def fingerprint(settings: SandboxSettings) -> str:
+    """What sandboxes of these settings go by; known before one is opened, and where none can be."""
+    from sandbox.host.fingerprint import fingerprint as made  # noqa: PLC0415 - the host side, when used
+
+    return made(settings)
 
 
 def build_image(

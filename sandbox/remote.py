@@ -23,7 +23,7 @@ import aiohttp
 
 from sandbox import contract, protocol, untrusted_reply
 from sandbox.address import parse_address
-from sandbox.client import CHOSEN, Finding, Flattened, NotFlattened, SandboxUnavailableError, Want
+from sandbox.client import CHOSEN, Finding, Flattened, NotFlattened, SandboxUnavailableError, Want, fingerprint
 from sandbox.tls import gateway_context
 from sandbox.untrusted_reply import MAX_BODY, STARTS, Announced, Lied
 
@@ -54,6 +54,7 @@ class RemoteSandbox:
     """Asks a service for each document; see `sandbox.client.Sandbox`."""
 
     def __init__(self, settings: SandboxSettings) -> None:
+        self._settings = settings
         self._service = settings.service
         self._limits = settings.limits
         self._address = parse_address(settings.service.address)
@@ -66,6 +67,12 @@ class RemoteSandbox:
     def chosen(self) -> str:
         """Who is asked."""
         return self._where
+
+    @property
+    def fingerprint(self) -> str:
+        """Ours, and who is asked: a service of another version keeps its name, and its older results until they age."""
+        ours = fingerprint(self._settings)
+        return ours if self._address.path else f"{ours} {self._address}"
 
     async def flatten(
         self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""

@@ -15,10 +15,11 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from gateway.outcome import Kind, outcome
 from gateway.smtp.command import OPTIONAL_EXTENSIONS
 from gateway.smtp.hop import LostError, open_session
 from gateway.smtp.tls import client_context
@@ -34,6 +35,26 @@ if TYPE_CHECKING:
     Begun = tuple[Hop, tuple[Outcome | None, ...]]
 
 log = structlog.get_logger(__name__)
+
+
+class Record(Protocol):
+    """Who has to know, and is waited for: before the message goes to the next hop, and what was said to it."""
+
+    async def sending(self) -> None:
+        """The next thing that is written is the message."""
+        ...
+
+    async def ended(self, ended: Outcome) -> None:
+        """Nobody has been told yet."""
+        ...
+
+
+class _Unrecorded:
+    async def sending(self) -> None:
+        pass
+
+    async def ended(self, ended: Outcome) -> None:
+        pass
 
 
 class NextHop:
@@ -55,13 +76,13 @@ class NextHop:
         """The optional extensions that may be announced to clients: those of all next hops, since any may be needed."""
         return OPTIONAL_EXTENSIONS.intersection(*self._offered.values())
 
-    async def relay(self, envelope: Envelope, message: bytes) -> Outcome:
+    async def relay(self, envelope: Envelope, message: bytes, record: Record | None = None) -> Outcome:
         """Hand the message on; delivered only on the next hop's own 250 after the dot."""
         try:
             hop, refusals = await self._begun(envelope, message)
         except (RefusedError, LostError) as end:
             return end.outcome
-        final = asyncio.create_task(self._finished(hop, message, refusals))
+        final = asyncio.create_task(self._finished(hop, message, refusals, record or _Unrecorded()))
         self._finals.add(final)
         final.add_done_callback(self._finals.discard)
         return await _uncancelled(final)
@@ -115,8 +136,15 @@ class NextHop:
 
     # --- the message ---
 
-    async def _finished(self, hop: Hop, message: bytes, refusals: tuple[Outcome | None, ...]) -> Outcome:
-        ended = await finish(hop, self._settings, message, refusals)
+    async def _finished(
+        self, hop: Hop, message: bytes, refusals: tuple[Outcome | None, ...], record: Record
+    ) -> Outcome:
+        await record.sending()
+        ended = outcome(Kind.HOUSE_BROKEN, in_doubt=True)
+        try:
+            ended = await finish(hop, self._settings, message, refusals)
+        finally:
+            await record.ended(ended)
         self._keep(hop)
         return dataclasses.replace(ended, detail=ended.detail or f"next hop {hop.address}")
 

@@ -18,6 +18,7 @@ from aiosmtpd.smtp import SMTP
 
 from gateway.outcome import Kind, outcome, public_line
 from gateway.smtp.command_reader import CommandReader
+from gateway.smtp.receipt import Receipt
 
 if TYPE_CHECKING:
     import ssl
@@ -75,6 +76,7 @@ class Connection(SMTP):  # type: ignore[misc] # aiosmtpd has no types
         self._commands = 0  # since the last message
         self._errors = 0
         self.busy = False
+        self.receipt = Receipt()
 
     # --- from beginning to end ---
 
@@ -87,7 +89,14 @@ class Connection(SMTP):  # type: ignore[misc] # aiosmtpd has no types
     def connection_lost(self, error: Exception | None) -> None:
         """Leave; aiosmtpd cancels what the session was doing."""
         self._server.left(self)
+        self.receipt.settle(heard=False)
         super().connection_lost(error)
+
+    def eof_received(self) -> bool | None:
+        """The client sends no more; it has heard us if it closed with nothing unread, which is no reset."""
+        self.receipt.ending(self.transport)
+        closed: bool | None = super().eof_received()
+        return closed
 
     def _cb_client_connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = CommandReader(reader, self._server.settings.max_command_bytes)
@@ -110,6 +119,7 @@ class Connection(SMTP):  # type: ignore[misc] # aiosmtpd has no types
     async def _allowed(self, name: str, method: Any, argument: str | None) -> None:
         """Every known command passes here on its way to its method."""
         self._commands += 1
+        self.receipt.command_came()
         if self._commands > self._server.settings.max_commands:
             self.say_goodbye("421 4.7.0 Too many commands without a message")
         elif self._server.settings.tls == "required" and not self._secure and name not in _BEFORE_TLS:

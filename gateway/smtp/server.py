@@ -3,7 +3,8 @@
 It does not know what becomes of a message: `daemon` hands it a function from envelope and message to `Outcome`.
 Trusts nobody; XFORWARD only from the peers that are named. Fails by the reply: a fault of ours is `451 4.3.0`, never a
 bounce, and this file holds the gateway's only `except Exception`. A client that goes away cancels the work on its
-message, but for the final exchange with the next hop, which `smtp.client` shields. Bounds: `[smtp]` in the
+message, but for the final exchange with the next hop, which `smtp.client` shields; and of each reply that somebody
+asked about it is told whether the client has heard it (`receipt`). Bounds: `[smtp]` in the
 configuration: recipients, messages of a connection and of a minute, bytes of a message, a line and of all messages
 under way, seconds for DATA; the others are `connection`'s and `listener`'s.
 """
@@ -186,13 +187,19 @@ class Session(Connection):
         self._reset_timeout()
         self._messages += 1
         self._commands = 0
+        enough = self._messages == self._server.settings.max_messages_per_connection
+        if self._server.stopping or enough:
+            await self.receipt.wait(self.transport)
         if self._server.stopping:
             self.say_goodbye("421 4.3.2 Service shutting down")
-        elif self._messages == self._server.settings.max_messages_per_connection:
+        elif enough:
             self.say_goodbye("421 4.7.0 Enough messages for one connection")
 
     async def _reply_to_message(self, ended: Outcome) -> None:
         """One reply, or one for each recipient in their order (RFC 2033 section 4.2)."""
+        self.receipt.expect(ended.heard, pipelined=self._reader.holds_bytes)
+        if self.transport is None:  # gone while the outcome was on its way here
+            self.receipt.settle(heard=False)
         if not self.each_recipient:
             await self.reply(ended.reply)
             return
@@ -262,6 +269,7 @@ class Session(Connection):
         if argument:
             await self.push("501 5.5.4 Syntax: QUIT")
             return
+        await self.receipt.wait(self.transport)
         self.say_goodbye("221 2.0.0 Bye")
 
     async def smtp_VRFY(self, argument: str | None) -> None:  # noqa: ARG002, N802 - tells nothing of anybody

@@ -2,7 +2,7 @@
 
     all have it                                   250
     nobody has it                                 a refusal; one for now where there is one, so that all are tried again
-    some have it, others are refused for now      451: tried again, those that have it may get a second copy
+    some have it, others are refused for now      451: tried again; the journal spares those that have it a second copy
     some have it, the others are refused for good 554: the sender is told, nobody gets a second copy
 
 A copy too many is the lesser evil than one too few (RFC 5321 section 6.1), but not for ever: a 451 for what will never

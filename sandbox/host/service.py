@@ -22,6 +22,7 @@ import structlog
 
 from sandbox.client import Flattened, NotFlattened, SandboxUnavailableError, Want
 from sandbox.host import choice
+from sandbox.host.fingerprint import fingerprint
 from sandbox.host.job import Job
 from sandbox.host.pool import Pool
 from sandbox.host.runtime.base import Plan
@@ -92,6 +93,11 @@ class LocalSandbox:
     def chosen(self) -> str:
         """The outer runtime, gVisor's platform, how sandboxes are started, and why so."""
         return f"{self.runtime.name} with gVisor {self.plan.platform}, {self._settings.start}: {self._why}"
+
+    @property
+    def fingerprint(self) -> str:
+        """See `sandbox.client.Sandbox`."""
+        return fingerprint(self._settings)
 
     @property
     def restores(self) -> bool:

@@ -27,25 +27,35 @@ MESSAGE: Final = (
 )
 
 
+NO_JOURNAL: Final = "[journal]\nentries = 0\n"
+
+
 def measure(messages: int) -> list[Figure]:
     with tempfile.TemporaryDirectory() as place, sink_process() as sink:
-        home = Path(place)
-        (home / "no-image").mkdir()
-        with serving(home, sink, NO_SANDBOX.format(home / "no-image")) as served:
-            served.wait_for("sandbox_unavailable")
-            through, direct = in_turns(served.port, sink, messages)
+        homes = [Path(place) / name for name in ("with", "without", "no-image")]
+        for home in homes:
+            home.mkdir()
+        config = NO_SANDBOX.format(homes[2])
+        with serving(homes[0], sink, config) as served, serving(homes[1], sink, config + NO_JOURNAL) as forgetful:
+            for gateway in (served, forgetful):
+                gateway.wait_for("sandbox_unavailable")
+            through, without, direct = in_turns((served.port, forgetful.port, sink), messages)
     size = f"{len(MESSAGE) / 1000:.1f} kB"
     how = f"{CLIENTS} clients that keep their connections, {messages} messages of {size}, median of {TRIES} tries"
     ratio = f"{through / direct:.2f} x straight to the sink ({direct:.0f})"
-    return [Figure("messages a second, no attachments", f"{through:.0f}", ratio, how)]
+    journal = f"{through / without:.2f} x without a journal ({without:.0f})"
+    return [
+        Figure("messages a second, no attachments", f"{through:.0f}", ratio, how),
+        Figure("messages a second, with a journal", f"{through:.0f}", journal, how),
+    ]
 
 
-def in_turns(gateway: int, sink: int, messages: int) -> tuple[float, float]:
-    """Messages a second through the one and to the other; each try meets the machine as the other does."""
-    for port in (gateway, sink):
+def in_turns(ports: tuple[int, ...], messages: int) -> list[float]:
+    """Messages a second to each; each try meets the machine as the others do."""
+    for port in ports:
         rate(port, CLIENTS * 2)  # what is done once only is done
-    taken = [(rate(gateway, messages), rate(sink, messages)) for _ in range(TRIES)]
-    return statistics.median(one for one, _ in taken), statistics.median(other for _, other in taken)
+    tries = [[rate(port, messages) for port in ports] for _ in range(TRIES)]
+    return [statistics.median(taken) for taken in zip(*tries, strict=True)]
 
 
 def rate(port: int, messages: int) -> float:

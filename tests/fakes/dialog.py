@@ -7,6 +7,7 @@ First what holds for the whole dialogue:
     out: closed smtp                the next hops in their order: smtp, lmtp, closed (nobody listens); unless said: smtp
     tls: in out                     who has a certificate: the gateway (in), the next hops (out)
     set: smtp.max_errors = 3        a setting, as in lazaretto.toml
+    box: HANG                       what the sandbox does; unless said, it makes a PDF
     N: RCPT 550 5.1.1 no            the next hop's answer at a step; given again: the one after it; the last one stays
     N2: greeting DROP               the second next hop hangs up; HANG: it does not answer; \r\n within a reply
 
@@ -17,6 +18,7 @@ Then line by line:
     C$                              TLS handshake
     send b@example.net ...          a message to these from EHLO or LHLO to its dot, all good up to there
     mail b@example.net ...          likewise without the greeting
+    attach b@example.net ...        as send, but with a document attached
     S: start of the server's reply  (its last line; "..." alone takes any)
     S! regular expression           (must match the whole reply)
     S-                              the server has hung up
@@ -24,6 +26,11 @@ Then line by line:
     ++                              keep this connection, use another one
     N? MAIL FROM:<a@example.org>    the next hop has got this command; "..." at its end: one that begins so
     N- BDAT                         it has got none that begins so
+    N~ dot                          once it has come to this step
+    N!                              it answers what it has hung on
+    B~                              once a document is in the sandbox
+    B!                              the sandbox answers what it has hung on
+    B: 1                            so many documents were opened
     M: 1                            so many messages
     M> 'raw bytes'                  the last of them, as it came over the wire
     K: 1                            so many connections
@@ -35,6 +42,7 @@ are compared by their first digit.
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 import socket
 import tomllib
@@ -46,17 +54,20 @@ from gateway import config
 from gateway.daemon import build
 from tests.fakes.certificates import certificates
 from tests.fakes.next_hop import DROP, HANG, ScriptedNextHop, scripted_next_hop
+from tests.fakes.sandbox import HANG as SANDBOX_HANG
 from tests.fakes.sandbox import FakeSandbox
-from tests.fakes.talk import Talk, connected, talking
+from tests.fakes.talk import SECONDS, Talk, connected, talking
+from tests.gateway.messages import with_attachments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-HEAD = re.compile(r"(in|out|tls|set): (.*)")
+HEAD = re.compile(r"(in|out|tls|set|box): (.*)")
 ANSWER = re.compile(r"N(\d?): (\w+) (.*)")
-STEP = re.compile(r"(C:|C>|C\$|S:|S!|S-|--|\+\+|send|mail|[NMK]\d?[:?>-])(?: (.*))?")
+STEP = re.compile(r"(C:|C>|C\$|S:|S!|S-|--|\+\+|send|mail|attach|B[:~!]|[NMK]\d?[:?>~!-])(?: (.*))?")
 PLAIN = b"Subject: x\r\n\r\ntext\r\n.\r\n"
+ATTACHED = with_attachments(b"a document") + b".\r\n"
 
 
 @dataclass
@@ -67,6 +78,7 @@ class Dialog:
     settings: dict[str, dict] = field(default_factory=dict)
     scripts: dict[int, dict[str, list[str]]] = field(default_factory=dict)
     steps: list[tuple[str, str]] = field(default_factory=list)
+    box: str = ""
     about: str = ""
 
 
@@ -93,6 +105,8 @@ def _set(dialog: Dialog, name: str, value: str) -> None:
         dialog.protocol = value
     elif name == "out":
         dialog.hops = tuple(value.split())
+    elif name == "box":
+        dialog.box = {"HANG": SANDBOX_HANG}[value]
     elif name == "tls":
         dialog.tls = tuple(value.split())
     else:
@@ -130,19 +144,23 @@ async def run_dialog(dialog: Dialog, home: Path) -> None:
             given["relay"] |= {"tls": "may", "tls_ca_file": str(certificates().authority)}
         for section, keys in dialog.settings.items():
             given.setdefault(section, {}).update(keys)
-        server, next_hop, _ = build(config.load(None, given), FakeSandbox())
+        box = FakeSandbox({b"": dialog.box} if dialog.box else {})
+        server, next_hop, sandbox = build(config.load(None, given), box)
         [address] = await server.start()
         try:
             async with AsyncExitStack() as stack:
-                await _Run(dialog, hops, address.port, stack).run()
+                await _Run(dialog, hops, box, address.port, stack).run()
         finally:
             await server.stop(0.2)
             await next_hop.drain(1)
+            await sandbox.close()
 
 
 class _Run:
-    def __init__(self, dialog: Dialog, hops: list[ScriptedNextHop], port: int, stack: AsyncExitStack) -> None:
-        self.dialog, self.hops, self.port, self.stack = dialog, hops, port, stack
+    def __init__(
+        self, dialog: Dialog, hops: list[ScriptedNextHop], box: FakeSandbox, port: int, stack: AsyncExitStack
+    ) -> None:
+        self.dialog, self.hops, self.box, self.port, self.stack = dialog, hops, box, port, stack
         self.talk: Talk | None = None
 
     async def run(self) -> None:
@@ -153,8 +171,10 @@ class _Run:
                 if sign == "--":
                     self.talk.writer.close()
                 await self.connect(steps[number + 1])
-            elif sign in ("send", "mail"):
-                await self.send(text.split(), greet=sign == "send")
+            elif sign in ("send", "mail", "attach"):
+                await self.send(text.split(), ATTACHED if sign == "attach" else PLAIN, greet=sign != "mail")
+            elif sign[0] in "NB" and sign[-1] in "~!":
+                await self.step_in(sign, text)
             elif sign[0] == "C":
                 await self.client(sign, text)
             elif sign[0] == "S":
@@ -174,15 +194,26 @@ class _Run:
         else:
             await self.talk.send(text.encode() + b"\r\n" if sign == "C:" else _bytes(text))
 
-    async def send(self, recipients: list[str], *, greet: bool) -> None:
+    async def step_in(self, sign: str, text: str) -> None:
+        """With the next hop or the sandbox: wait until it is there, or let it answer."""
+        there = self.box if sign[0] == "B" else self.hops[int(sign[1:-1] or 1) - 1]
+        if sign[-1] == "!":
+            there.release.set()
+        else:
+            await asyncio.wait_for((there.entered if there is self.box else there.seen(text)).wait(), SECONDS)
+
+    async def send(self, recipients: list[str], content: bytes, *, greet: bool) -> None:
         commands = [f"{'LHLO' if self.dialog.protocol == 'lmtp' else 'EHLO'} client.example.org"] if greet else []
         commands += ["MAIL FROM:<a@example.org>", *(f"RCPT TO:<{recipient}>" for recipient in recipients)]
         for command in commands:
             _compare("S:", "250", await self.talk.ask(command))
         _compare("S:", "354", await self.talk.ask("DATA"))
-        await self.talk.send(PLAIN)
+        await self.talk.send(content)
 
     def look(self, sign: str, text: str) -> None:
+        if sign == "B:":
+            assert len(self.box.documents) == int(text), self.box.documents
+            return
         hop = self.hops[int(sign[1:-1] or 1) - 1]
         commands = [command.decode("utf-8", "surrogateescape") for command in hop.commands]
         match sign[0] + sign[-1]:

@@ -28,11 +28,15 @@ class FakeSandbox:
     script: dict[bytes, str] = field(default_factory=dict)
     size: int = 100
     chosen: str = "fake"
+    fingerprint: str = "fake"
     documents: list[bytes] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
     entered: asyncio.Event = field(default_factory=asyncio.Event)
+    release: asyncio.Event = field(
+        default_factory=asyncio.Event
+    )  # ends every HANG with what the script says by then, or a safe file
 
     async def flatten(
         self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""
@@ -48,10 +52,14 @@ class FakeSandbox:
         finally:
             self.at_once -= 1
 
+    def _scripted(self, document: bytes) -> str:
+        return next((answer for start, answer in self.script.items() if document.startswith(start)), "")
+
     async def _answer(self, document: bytes, output: Path, want: Want) -> Flattened | NotFlattened:
-        answer = next((answer for start, answer in self.script.items() if document.startswith(start)), "")
+        answer = self._scripted(document)
         if answer == HANG:
-            await asyncio.Event().wait()
+            await self.release.wait()
+            answer = self._scripted(document).replace(HANG, "")
         if answer == BUSY:
             raise SandboxBusyError("too many documents wait")
         if answer == UNAVAILABLE:

@@ -56,10 +56,12 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(home: Path, next_hop: int, config: str = "", listen: int = 0, **environ: str) -> Iterator[Serving]:
+def serving(
+    home: Path, next_hop: int, config: str = "", listen: int = 0, module: str = "gateway", **environ: str
+) -> Iterator[Serving]:
     """Started, on a free port unless one is given; killed at the end if it has not ended.
 
-    A configuration that says itself where to listen is left alone.
+    A configuration that says itself where to listen is left alone. `module`: tests.fakes.altered for one that errs.
     """
     file = home / "lazaretto.toml"
     file.write_text(config)
@@ -67,7 +69,7 @@ def serving(home: Path, next_hop: int, config: str = "", listen: int = 0, **envi
     if "listen = " not in config:
         arguments += ["--listen", f"127.0.0.1:{listen}"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "gateway", *arguments],
+        [sys.executable, "-m", module, *arguments],
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,

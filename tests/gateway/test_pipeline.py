@@ -12,6 +12,7 @@ import structlog
 
 from gateway import config
 from gateway.daemon import build
+from gateway.journal.journal import Journal
 from gateway.originals.store import Originals
 from gateway.outcome import Kind
 from gateway.pipeline import Rooms, handle
@@ -50,7 +51,9 @@ async def handled(tmp_path, mail, script=None, sandbox=None, envelope=ENVELOPE, 
     async with scripted_next_hop(script) as hop:
         chosen = settings(tmp_path, hop.port, **sections)
         next_hop = NextHop(chosen.relay, "laz.test")
-        rooms = Rooms(chosen, sandbox or FakeSandbox(), Originals(chosen.originals.place), next_hop)
+        rooms = Rooms(
+            chosen, sandbox or FakeSandbox(), Originals(chosen.originals.place), next_hop, Journal(chosen.journal)
+        )
         return await handle(rooms, envelope, mail), hop
 
 
@@ -198,23 +201,26 @@ async def test_a_bug_is_451_to_the_client_and_the_next_message_passes(tmp_path):
         await server.stop(1)
 
 
-async def test_a_client_that_leaves_cancels_the_sandbox(tmp_path):
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
+async def test_a_client_that_leaves_stops_the_conversion_only_where_there_is_no_cache_for_it(tmp_path, cache_bytes):
     async with scripted_next_hop() as hop:
         sandbox = FakeSandbox({b"the": HANGS})
-        server, _, _ = build(settings(tmp_path, hop.port), sandbox)
+        server, _, caching = build(settings(tmp_path, hop.port, cache={"bytes": cache_bytes}), sandbox)
         [address] = await server.start()
         port = address.port
         async with talking(port) as talk:
             await talk.open_message()
             await talk.send(with_attachments(DOCUMENT) + b".\r\n")
             await asyncio.wait_for(sandbox.entered.wait(), 5)
-        for _ in range(100):
+        for _ in range(20):
             if sandbox.at_once == 0:
                 break
             await asyncio.sleep(0.02)
-        assert sandbox.at_once == 0
+        assert sandbox.at_once == (1 if cache_bytes else 0)
         assert hop.connections == 0
         await server.stop(1)
+        await caching.close()
+        assert sandbox.at_once == 0
 
 
 async def test_a_message_refused_by_policy_is_550_with_no_word_why_and_no_original(tmp_path):

@@ -16,7 +16,7 @@ from tests.fakes.sandbox import SAFE_PDF, FakeSandbox
 @pytest.fixture
 def run(monkeypatch, tmp_path: Path):
     fake = FakeSandbox({b"bad": "corrupt"})
-    monkeypatch.setattr(client, "open_sandbox", lambda settings, **_: fake)
+    monkeypatch.setattr(client, "open_sandbox", lambda settings, briefly: fake)
 
     def call(*arguments: str):
         return CliRunner().invoke(convert.command, [*arguments, "--output-dir", str(tmp_path / "out")])
@@ -75,7 +75,7 @@ def test_two_files_of_one_name_are_wrong_usage(run, tmp_path: Path):
 
 
 def test_no_sandbox_is_exit_status_75_and_one_line(monkeypatch, tmp_path: Path):
-    def unavailable(settings):
+    def unavailable(settings, briefly):
         raise client.SandboxUnavailableError("the sandbox image is not built; run `lazaretto image build`")
 
     monkeypatch.setattr(client, "open_sandbox", unavailable)
@@ -87,14 +87,14 @@ def test_no_sandbox_is_exit_status_75_and_one_line(monkeypatch, tmp_path: Path):
 
 
 def test_a_sandbox_that_goes_away_is_exit_status_75(monkeypatch, tmp_path: Path):
-    monkeypatch.setattr(client, "open_sandbox", lambda settings, **_: FakeSandbox({b"x": "unavailable"}))
+    monkeypatch.setattr(client, "open_sandbox", lambda settings, briefly: FakeSandbox({b"x": "unavailable"}))
     arguments = [written(tmp_path, "a", b"x"), "--output-dir", str(tmp_path / "out")]
     assert CliRunner().invoke(convert.command, arguments).exit_code == 75
 
 
 def test_a_file_beyond_the_bound_is_not_read(monkeypatch, tmp_path: Path):
     fake = FakeSandbox()
-    monkeypatch.setattr(client, "open_sandbox", lambda settings, **_: fake)
+    monkeypatch.setattr(client, "open_sandbox", lambda settings, briefly: fake)
     settings = client.SandboxSettings(limits=client.Limits(document_bytes=3))
     monkeypatch.setattr(convert, "settings_of", lambda config: settings)
     arguments = [written(tmp_path, "a", b"four"), "--output-dir", str(tmp_path / "out"), "--json"]

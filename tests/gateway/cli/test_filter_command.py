@@ -29,7 +29,8 @@ def _state(tmp_path, monkeypatch):
 def run(monkeypatch, tmp_path):
     def run(message: bytes, script=None, config=None, opener=None):
         sandbox = FakeSandbox(script or {})
-        monkeypatch.setattr("gateway.lazy_sandbox.LazySandbox.__init__.__defaults__", (opener or (lambda _: sandbox),))
+        opened = opener or (lambda _: sandbox)
+        monkeypatch.setattr(filter_file, "open_sandbox", lambda settings, briefly: opened(settings))
         report = tmp_path / "report.json"
         arguments = ["--report", str(report)]
         if config:

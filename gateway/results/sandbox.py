@@ -1,0 +1,188 @@
+"""A sandbox before the sandbox: who asks for what was flattened before gets it again, who asks at once shares.
+
+A conversion belongs to all who wait for it, and is begun once. When the last of them has gone, since his message ran
+into its deadline or its client hung up, it goes on into the cache all the same, so that the retry finds it ready or
+still under way. Trusts the sandbox behind it for what is safe, and `store` for what was kept. Fails as the sandbox
+behind it does; a cache that cannot be read or written is one warning, and conversions. Bounds: `[cache]`
+background_conversions and background_bytes for those that nobody waits for; the others are bounded by the messages
+that wait. Without a cache (`bytes = 0`) a conversion ends with the last who waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.results.key import may_be_kept, result_key
+from gateway.results.store import Results
+from sandbox.client import Flattened, NotFlattened, SandboxUnavailableError, Want
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from gateway.config import CacheSettings
+    from sandbox.client import Sandbox
+
+    T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Flight:
+    """One conversion under way; its file lies in a directory of its own until all have theirs."""
+
+    key: str
+    size: int  # bytes of the document
+    directory: Path
+    waiting: int = 0
+    task: asyncio.Task[Flattened | NotFlattened] = dataclasses.field(init=False)
+
+
+class CachingSandbox:
+    """Stands where a `Sandbox` is wanted, before another one."""
+
+    def __init__(self, behind: Sandbox, settings: CacheSettings, work_directory: Path | None = None) -> None:
+        self.behind = behind
+        self._settings = settings
+        self._work_directory = work_directory
+        self._results = Results(settings.place, settings.bytes, settings.seconds) if settings.bytes else None
+        self._broken = False  # the cache, and that was said
+        self._flights: dict[str, _Flight] = {}
+        self._closing = False
+
+    @property
+    def chosen(self) -> str:
+        """As `sandbox.client.Sandbox`."""
+        return self.behind.chosen
+
+    @property
+    def fingerprint(self) -> str:
+        """As `sandbox.client.Sandbox`."""
+        return self.behind.fingerprint
+
+    async def flatten(
+        self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""
+    ) -> Flattened | NotFlattened:
+        """As `sandbox.client.Sandbox`: from the cache, from a conversion under way, or from a sandbox of its own."""
+        key = await asyncio.to_thread(result_key, untrusted_document, want, self.fingerprint)
+        flight = self._flights.get(key) or self._begun(key, untrusted_document, want, message)
+        flight.waiting += 1
+        try:
+            answer = await asyncio.shield(flight.task)
+            return await _handed_out(answer, output)
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting:
+                self._left_alone(flight)
+
+    async def close(self) -> None:
+        """Give up what is under way: whoever waited has gone, and a retry begins anew."""
+        self._closing = True
+        flights = list(self._flights.values())
+        for flight in flights:
+            flight.task.cancel()
+        await asyncio.gather(*(flight.task for flight in flights), return_exceptions=True)
+
+    async def tidy(self) -> None:
+        """Sweep at start what another process has left half-written, and what has become too old."""
+        if self._results:
+            await self._tried(self._results.tidy, None)
+
+    # --- one conversion ---
+
+    def _begun(self, key: str, untrusted_document: bytes, want: Want, message: str) -> _Flight:
+        """`message` is the one that asked first: its turn it is, whoever else waits."""
+        directory = Path(tempfile.mkdtemp(prefix="lazaretto-", dir=self._work_directory))
+        flight = _Flight(key, len(untrusted_document), directory)
+        flight.task = asyncio.create_task(self._answer(key, untrusted_document, directory / "flattened", want, message))
+        flight.task.add_done_callback(lambda _: self._landed(flight))
+        self._flights[key] = flight
+        return flight
+
+    async def _answer(
+        self, key: str, untrusted_document: bytes, file: Path, want: Want, message: str
+    ) -> Flattened | NotFlattened:
+        results = self._results
+        if results and (kept := await self._tried(lambda: results.get(key, file), None)):
+            log.info("flattened_before", key=key[:16], found=kept.found, size=getattr(kept, "size", 0))
+            return kept
+        answer = await self.behind.flatten(untrusted_document, file, want, message=message)
+        if results and may_be_kept(answer):
+            await self._tried(lambda: results.put(key, answer), None)
+        return answer
+
+    async def _tried(self, step: Callable[[], T], otherwise: T) -> T:
+        """One step of the cache, in a thread; a cache that does not work is said once and does without."""
+        try:
+            result = await asyncio.to_thread(step)
+        except OSError as error:
+            if not self._broken:
+                log.warning("cache_unusable", directory=str(self._settings.place), reason=str(error))
+            self._broken = True
+            return otherwise
+        self._broken = False
+        return result
+
+    # --- when nobody waits any more ---
+
+    def _left_alone(self, flight: _Flight) -> None:
+        if flight.task.done():
+            shutil.rmtree(flight.directory, ignore_errors=True)
+        elif self._may_go_on():
+            log.info("conversion_goes_on", key=flight.key[:16], bytes=flight.size)
+        else:
+            log.info("conversion_given_up", key=flight.key[:16], bytes=flight.size)
+            self._flights.pop(flight.key, None)
+            flight.task.cancel()
+
+    def _may_go_on(self) -> bool:
+        """Whether all that nobody waits for, the one that was just left among them, is within the bounds."""
+        alone = [flight for flight in self._flights.values() if not flight.waiting]
+        fits = sum(flight.size for flight in alone) <= self._settings.background_bytes
+        return (
+            self._results is not None
+            and not self._closing
+            and fits
+            and len(alone) <= self._settings.background_conversions
+        )
+
+    def _landed(self, flight: _Flight) -> None:
+        if self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]
+        if flight.waiting:
+            return  # they fetch their files, and the last one tidies up
+        shutil.rmtree(flight.directory, ignore_errors=True)
+        if flight.task.cancelled():
+            return
+        failure = flight.task.exception()
+        expected = isinstance(failure, (SandboxUnavailableError, OSError))
+        if failure:
+            log.warning("conversion_failed_unheard", key=flight.key[:16], exc_info=None if expected else failure)
+        else:
+            log.info("conversion_ended_unheard", key=flight.key[:16], bytes=flight.size)
+
+
+async def _handed_out(answer: Flattened | NotFlattened, output: Path) -> Flattened | NotFlattened:
+    """The waiting one's own name for the file, which he may unlink; nobody writes into it."""
+    if isinstance(answer, NotFlattened):
+        return answer
+    if not _linked(answer.path, output):
+        await asyncio.to_thread(shutil.copyfile, answer.path, output)
+    return dataclasses.replace(answer, path=output)
+
+
+def _linked(file: Path, output: Path) -> bool:
+    with contextlib.suppress(OSError):
+        os.link(file, output)
+        return True
+    return False
