@@ -30,7 +30,7 @@ poppler-utils a second reader of the PDFs that we write
 endef
 export RUN_PACKAGES TEST_PACKAGES
 
-.PHONY: help install image demo test check bench security clean
+.PHONY: help install image demo test check bench soak security clean
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST)
 
@@ -81,6 +81,9 @@ check: ## lint, format and types
 
 bench: image $(VENV)/.installed-dev ## the figures of the README
 	@$(BIN)/python -m tests.bench
+
+soak: image $(VENV)/.installed-dev ## 500 documents and 50 ends by kill -9, and what is left of them; the service's log in build/soak.log
+	@mkdir -p build && $(BIN)/python -m tests.soak 2>build/soak.log
 
 security: image test-packages $(VENV)/.installed-dev ## hostile programs on every runtime, lying answers, and the table of what stopped them
 	@$(BIN)/python -m tests.security
