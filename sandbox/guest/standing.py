@@ -34,11 +34,12 @@ DPI = 50  # the code is the same for a large page, the memory is not
 
 def prepare(flags: int) -> None:
     """Do what the contract's PREPARE with these flags asks for."""
+    whole = bool(flags & contract.PREPARE_WHOLE)
     draw_text()
-    if flags & contract.PREPARE_WHOLE:
-        Image.init()
     if flags & contract.PREPARE_OFFICE:
-        start_office(whole=bool(flags & contract.PREPARE_WHOLE))
+        start_office(whole=whole)
+    elif whole:
+        Image.init()  # all of Pillow's readers
     tidy()
 
 
@@ -77,6 +78,7 @@ def start_office(*, whole: bool) -> None:
 
 def tidy() -> None:
     """Give back what the rehearsal took, so that a sandbox that stands is small."""
+    pymupdf.TOOLS.store_shrink(100)
     gc.collect()
     gc.freeze()
     ctypes.CDLL(None).malloc_trim(0)

@@ -42,10 +42,11 @@ class Starter:
     def stand_up(self, kind: Kind = Kind.OTHER, *, early: bool = False) -> Standing:
         """A sandbox that waits for its document; `early`: nobody waits for it yet, so that it may prepare itself."""
         snapshots = self.snapshots
+        draws = early and kind is Kind.OTHER  # with LibreOffice the memory that it takes is worth more than the time
         if snapshots and time.monotonic() >= self.resting_until:
             plan = replace(self.plan, snapshot=snapshots.of(kind), early=early)
             try:
-                return self._try(lambda: stand_up(self.runtime.start(plan, new_name()), plan.limits, early=early))
+                return self._try(lambda: stand_up(self.runtime.start(plan, new_name()), plan.limits, early=draws))
             except SandboxUnavailableError as error:
                 self.resting_until = time.monotonic() + REST_SECONDS
                 log.warning("snapshot_failed", kind=kind, reason=str(error), rest_seconds=REST_SECONDS)

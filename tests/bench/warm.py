@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sandbox.client import Flattened, Stages
-from sandbox.host.meter import descendants
 from tests.bench import ways
 from tests.bench.table import Figure
 from tests.corpus import documents as own
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 CORPUS: Final = ROOT.parent / "shared" / "corpus"
 FEW_PAGES: Final = 5
 SECONDS: Final = 20.0  # what takes longer by the warm way is no ordinary document
+MIB: Final = 1024 * 1024
 STAND: Final = 4  # sandboxes of a kind that stand for the measure of memory
 STAGES: Final = tuple(one.name for one in fields(Stages))
 SETTLE_SECONDS: Final = 2.0
@@ -159,27 +159,18 @@ def rates(own_rate: float, first_rate: float) -> Figure:
 
 
 def memory() -> list[Figure]:
-    """Of each that stands, all its processes; what they share with others counts in proportion (proc(5), Pss)."""
+    """By its control group: all that the kernel accounts to it, page tables and pipes too; binaries that others map, once."""
     made = []
     for kind, told in (("office", "with LibreOffice"), ("other", "without")):
         with ways.local("pool", **{"office": 0, "other": 0, kind: STAND}) as standing:
             standing.rest()
             time.sleep(SETTLE_SECONDS)
             pools = standing.sandbox._pool._standing.values()
-            each = statistics.median(proportional(one.container.first()) for pool in pools for one in pool) / 1e6
-        how = f"proportional set size of its processes, median of {STAND} that stand"
-        ratio = f"{each / TARGETS['memory']:.2f} x {TARGETS['memory']:.0f} MB, the target"
-        made.append(Figure(f"memory of a sandbox that stands, {told}", f"{each:.0f} MB", ratio, how))
+            each = statistics.median(one.memory() for pool in pools for one in pool) / MIB
+        how = f"the most that its control group has held, median of {STAND} that stand"
+        ratio = f"{each / TARGETS['memory']:.2f} x {TARGETS['memory']:.0f} MiB, the target"
+        made.append(Figure(f"memory of a sandbox that stands, {told}", f"{each:.0f} MiB", ratio, how))
     return made
-
-
-def proportional(first: int) -> int:
-    """Bytes of a process and all below it."""
-    total = 0
-    for pid in descendants(first):
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-    return total
 
 
 def stages(taken: list[Taken], way: str, family: str) -> dict[str, float]:
