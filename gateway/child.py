@@ -71,17 +71,17 @@ class ServiceChild:
         while True:
             began = clock()
             try:
-                status = await self._run()
+                ended = f"status {await self._run()}"  # negative for a signal
             except OSError as error:  # no process to be had, for a moment or for good
-                status = error.errno or -1
+                ended = str(error)
             if clock() - began > HEALTHY_SECONDS:
                 pause = FIRST_PAUSE
-            log.error("service_ended", status=status, restart_seconds=pause)
+            log.error("service_ended", reason=ended, restart_seconds=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _run(self) -> int:
-        """One life of the child; its exit status, negative for a signal."""
+        """One life of the child; its exit status."""
         config = ["--config", str(self._file)] if self._file else []
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway", "sandbox", *config, "--listen", self.address, "--follow-stdin"),

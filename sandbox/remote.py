@@ -36,6 +36,9 @@ CHUNK: Final = 1 << 20
 BUFFER: Final = 1 << 16  # bytes that are read ahead of us
 FIRST_PAUSE: Final = 0.1  # seconds before the service is called again
 LONGEST_PAUSE: Final = 2.0
+# Before the second attempt: a process that is killed closes one socket after the other, and one that still listens when
+# our connection is gone already would take the document down with it a second time
+LOST_PAUSE: Final = 1.0
 OK: Final = 200
 REFUSED: Final = 422
 PROBLEM: Final = 503
@@ -83,7 +86,8 @@ class RemoteSandbox:
         if len(untrusted_document) > self._limits.document_bytes:
             return NotFlattened(contract.DOCUMENT_TOO_LARGE, "", 0.0)
         lost = ""
-        for _ in range(self._service.max_attempts):
+        for number in range(self._service.max_attempts):
+            await asyncio.sleep(LOST_PAUSE if number else 0)
             try:
                 async with asyncio.timeout(self._service.answer_seconds):
                     return await self._attempt(untrusted_document, output, want, message)

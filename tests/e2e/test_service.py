@@ -57,7 +57,7 @@ def until(condition, seconds: float = GONE_SECONDS):
     end = time.monotonic() + seconds
     while not (found := condition()) and time.monotonic() < end:
         time.sleep(0.02)
-    assert found
+    assert found, f"not within {seconds} seconds"
     return found
 
 
@@ -119,7 +119,7 @@ def test_a_service_that_is_killed_under_a_document_flattens_it_at_the_second_att
         sending = Sending(served.port, with_attachments(long_document()))
         below = until(lambda: at_work(child))
         os.kill(child, signal.SIGKILL)
-        assert sending.result()[0] == 250
+        assert sending.result()[0] == 250, served.events[-3:]
         content = mail.next()[2]
         assert b"The original words" not in content
         assert content.count(b"application/pdf") >= 1

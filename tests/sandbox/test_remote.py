@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import contract
+from sandbox import contract, remote
 from sandbox.client import Flattened, NotFlattened, SandboxBusyError, SandboxUnavailableError, Want
 from sandbox.remote import RemoteSandbox, examine_service
 from tests.fakes.service import hostile_service, reply, settings_for, short_directory
@@ -118,6 +118,13 @@ async def test_an_answer_that_stops_short_is_asked_for_once_more_and_no_third_ti
             await sandbox.flatten(b"document", tmp_path / "out.pdf")
     assert documents == [b"document"] * 2
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_between_two_attempts_a_dying_service_has_time_to_close_its_door(tmp_path):
+    started = time.monotonic()
+    async with hostile_service(b"", reply(200, PDF)) as (sandbox, _):
+        assert isinstance(await sandbox.flatten(b"x", tmp_path / "out.pdf"), Flattened)
+    assert time.monotonic() - started >= remote.LOST_PAUSE
 
 
 async def test_the_second_attempt_is_as_good_as_the_first(tmp_path):
