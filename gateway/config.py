@@ -30,12 +30,13 @@ from pydantic import (
     ValidationInfo,
     create_model,
     field_validator,
+    model_validator,
 )
 
 from gateway.mail.policy import Policy
 from gateway.mail.tree import Bounds
 from gateway.smtp.address import Address, parse_address
-from sandbox.client import Limits, SandboxSettings
+from sandbox.client import Limits, SandboxSettings, ServiceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -256,7 +257,13 @@ def _mirror(values: type, name: str) -> type[Section]:
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
         fields[field.name] = (kind, default)
-    return typing.cast("type[Section]", create_model(name, __base__=Section, **fields))
+
+    def accepted(section: Section) -> Section:
+        values(**dict(section))  # the room's own checks, if it has any: ValueError
+        return section
+
+    validators: dict[str, Any] = {"accepted": model_validator(mode="after")(accepted)}
+    return typing.cast("type[Section]", create_model(name, __base__=Section, __validators__=validators, **fields))
 
 
 _SECTIONS: dict[str, type[Section]] = {
@@ -278,6 +285,7 @@ def _settings(checked: Section) -> Settings:
     section = {name: getattr(checked, name) for name in _SECTIONS}
     sandbox = dict(section["sandbox"])
     sandbox["limits"] = Limits(**dict(sandbox["limits"]))
+    sandbox["service"] = ServiceSettings(**dict(sandbox["service"]))
     section["sandbox"] = SandboxSettings(**sandbox)
     section["mail"] = Bounds(**dict(section["mail"]))
     section["policy"] = Policy(**dict(section["policy"]), bounds=section["mail"])

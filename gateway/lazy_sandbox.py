@@ -42,10 +42,12 @@ class LazySandbox:
         """As `sandbox.client.Sandbox`; "" before it is opened."""
         return self._sandbox.chosen if self._sandbox else ""
 
-    async def flatten(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
+    async def flatten(
+        self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""
+    ) -> Flattened | NotFlattened:
         """As `sandbox.client.Sandbox`."""
         sandbox = await self.opened()
-        return await sandbox.flatten(untrusted_document, output, want)
+        return await sandbox.flatten(untrusted_document, output, want, message=message)
 
     async def opened(self) -> Sandbox:
         """The sandbox; raises SandboxUnavailableError, at once where the last failure is fresh."""

@@ -28,6 +28,7 @@ class Kind(enum.StrEnum):
     HIDDEN_END = "hidden_end"
     LOOP = "loop"
     BUSY = "busy"
+    BUSY_SANDBOX = "busy_sandbox"
     DEADLINE = "deadline"
     HOUSE_BROKEN = "house_broken"
     NO_SANDBOX = "no_sandbox"
@@ -78,6 +79,7 @@ TABLE: Final[dict[Kind, tuple[int, str, str]]] = {
     Kind.HIDDEN_END: (550, "5.5.2", "Message holds a line that could be read as its end"),
     Kind.LOOP: (554, "5.4.6", "Too many hops, mail is going round in circles"),
     Kind.BUSY: (452, "4.3.1", f"Too much mail under way, {_LATER}"),
+    Kind.BUSY_SANDBOX: (451, "4.4.5", f"Too many attachments under way, {_LATER}"),
     Kind.DEADLINE: (451, "4.3.0", f"Message took too long to make safe, {_LATER}"),
     Kind.HOUSE_BROKEN: (451, "4.3.0", f"Temporary failure, {_LATER}"),
     Kind.NO_SANDBOX: (451, "4.3.0", f"Attachments cannot be made safe at present, {_LATER}"),

@@ -17,7 +17,7 @@ from gateway import maillog
 from gateway.originals.store import StorageError
 from gateway.outcome import Kind, Outcome, outcome
 from gateway.sanitise import sanitise
-from sandbox.client import SandboxUnavailableError
+from sandbox.client import SandboxBusyError, SandboxUnavailableError
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -55,6 +55,8 @@ async def handle(rooms: Rooms, envelope: Envelope, untrusted_message: bytes) -> 
             ended = await _way(rooms, envelope, untrusted_message, ticket)
     except TimeoutError:
         ended = outcome(Kind.DEADLINE)
+    except SandboxBusyError as error:
+        ended = outcome(Kind.BUSY_SANDBOX, str(error))
     except SandboxUnavailableError as error:
         ended = outcome(Kind.NO_SANDBOX, str(error))
     except (StorageError, OSError) as error:

@@ -66,7 +66,7 @@ async def _flattened(
         return _results(plan, None, original_id), {}
     with tempfile.TemporaryDirectory(prefix="lazaretto-", dir=settings.message.work_directory) as directory:
         room = settings.policy.most_bytes(received) - received
-        bench = _Bench(sandbox, Path(directory), settings.message.parallel_parts, room)
+        bench = _Bench(sandbox, Path(directory), settings.message.parallel_parts, room, original_id)
         await bench.flatten_all(steps)
         return await asyncio.to_thread(_results, plan, bench, original_id), bench.answers
 
@@ -79,8 +79,9 @@ def _read(untrusted_message: bytes, settings: Settings) -> tuple[Message, Plan]:
 class _Bench:
     """Flattens the parts of one message; its files lie in a directory of the message's own."""
 
-    def __init__(self, sandbox: Sandbox, directory: Path, parallel: int, room: int) -> None:
+    def __init__(self, sandbox: Sandbox, directory: Path, parallel: int, room: int, message: str) -> None:
         self._sandbox = sandbox
+        self._message = message
         self._directory = directory
         self._turn = asyncio.Semaphore(parallel)
         self._room = room
@@ -99,7 +100,8 @@ class _Bench:
     async def _flatten(self, step: Step, output: Path) -> None:
         async with self._turn:
             untrusted_document = await asyncio.to_thread(step.payload)
-            answer = await self._sandbox.flatten(untrusted_document, output, step.want or Want.PDF)
+            want = step.want or Want.PDF
+            answer = await self._sandbox.flatten(untrusted_document, output, want, message=self._message)
             answer = unless_disguised(answer, step.name)
         self.answers[step.part] = answer
         if isinstance(answer, Flattened):

@@ -1,5 +1,6 @@
 """The gateway's one door to the sandbox: a document goes in, a flattened file or a typed reason comes out.
 
+Behind it sandboxes are started by this process, or by a service of its own rights that is asked over a socket.
 Trusts: the caller's bounds. Does not trust: the document, nor anything that comes back from where it was opened.
 Fails: a document that cannot be flattened is a value (`NotFlattened`); a house that cannot start sandboxes at all is
 `SandboxUnavailableError`, on which the gateway answers 451.
@@ -7,11 +8,13 @@ Fails: a document that cannot be flattened is a value (`NotFlattened`); a house 
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, Protocol
 
 from sandbox import contract
+from sandbox.address import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,6 +73,35 @@ class NotFlattened:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """The sandbox service as a process of its own: where it is, who may speak to it, how long for; `[sandbox.service]`.
+
+    Raises ValueError where the addresses cannot be meant so.
+    """
+
+    address: str = ""  # where the gateway asks; "": nobody, `serve` starts a child
+    listen: str = ""  # where `lazaretto sandbox` listens; "": as address
+    socket_group: str = ""  # whose members may connect to a Unix socket; "": the service's own group
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None  # None: it is in the certificate's file
+    tls_ca_file: Path | None = None  # who must have signed the other side's certificate
+    tls_name: str = ""  # for which the service's certificate must be valid; "": the host of the address
+    connect_seconds: float = 5.0
+    retry_seconds: float = 20.0
+    max_attempts: int = 2  # times that one document is sent, where the connection is lost under it
+    answer_seconds: float = 900.0
+    transfer_seconds: float = 120.0
+    max_waiting: int = 100
+    max_memory_bytes: int = 1024 * 1024 * 1024
+    drain_seconds: float = 330.0
+
+    def __post_init__(self) -> None:
+        used = [parse_address(text) for text in (self.address, self.listen) if text]
+        if any(address.host for address in used) and not (self.tls_certificate and self.tls_ca_file):
+            raise ValueError("an address of tls: needs tls_certificate and tls_ca_file, on both sides")
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxSettings:
     """How sandboxes are started; `[sandbox]` in the configuration."""
 
@@ -78,6 +110,7 @@ class SandboxSettings:
     cache_dir: Path | None = None  # where the image is kept; None: /var/cache/lazaretto as root, else the user's cache
     concurrency: int = 2  # documents under way at once
     text_layer: bool = True  # an invisible layer of text, so that the PDF can be searched and copied from
+    service: ServiceSettings = ServiceSettings()
     limits: Limits = Limits()
 
 
@@ -94,6 +127,10 @@ class Finding:
 
 class SandboxUnavailableError(Exception):
     """No sandbox can be started on this host; the text is one clear line for the administrator."""
+
+
+class SandboxBusyError(SandboxUnavailableError):
+    """Too many documents wait; the client's MTA should try again."""
 
 
 def unless_disguised(result: Flattened | NotFlattened, name: str) -> Flattened | NotFlattened:
@@ -116,16 +153,38 @@ class Sandbox(Protocol):
         """How sandboxes are started, and why so, for the log."""
         ...
 
-    async def flatten(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
+    async def flatten(
+        self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""
+    ) -> Flattened | NotFlattened:
         """Write the flattened form of `untrusted_document` to `output`, in a sandbox of its own.
 
-        Raises SandboxUnavailableError where no sandbox can be had. `output` exists afterwards only for `Flattened`.
+        Documents of one `message`, a word of at most 64 printable ASCII characters, share a turn. Raises
+        SandboxUnavailableError where no sandbox can be had. `output` exists afterwards only for `Flattened`.
         """
         ...
 
 
+class Service(Protocol):
+    """The service's side of the door, as `lazaretto sandbox` holds it."""
+
+    async def start(self) -> list[str]:
+        """Listen; the addresses. Raises OSError where it cannot, SandboxUnavailableError for a certificate."""
+        ...
+
+    async def stop(self, seconds: float) -> None:
+        """Take no more documents, let those under way end within `seconds`, then hang up."""
+        ...
+
+
 def open_sandbox(settings: SandboxSettings) -> Sandbox:
-    """Choose and prove a way to start sandboxes; raises SandboxUnavailableError with what to do where there is none."""
+    """Choose and prove a way to start sandboxes; raises SandboxUnavailableError with what to do where there is none.
+
+    Where a service is configured it is asked for each document, and need not be there yet.
+    """
+    if settings.service.address:
+        from sandbox.remote import RemoteSandbox  # noqa: PLC0415 - aiohttp, only where a service is asked
+
+        return RemoteSandbox(settings)
     try:
         from sandbox.host.service import LocalSandbox  # noqa: PLC0415 - the host side, and PyMuPDF with it, when used
 
@@ -134,6 +193,35 @@ def open_sandbox(settings: SandboxSettings) -> Sandbox:
         raise SandboxUnavailableError(f"{error}; run `make install`") from error
     except OSError as error:  # no place for its state: a full disk, a directory that is somebody else's
         raise SandboxUnavailableError(f"no place to start sandboxes from: {error}") from error
+
+
+def open_service(sandbox: Sandbox, settings: SandboxSettings, listen: str, version: str) -> Service:
+    """Hand `sandbox` out over sockets: at `listen`, at those that systemd has made, or at those of the settings."""
+    from sandbox.host.door import Door  # noqa: PLC0415 - the host side, when used
+
+    return Door(sandbox, settings, listen, version)
+
+
+def sweep() -> None:
+    """Destroy the sandboxes that processes which are gone have left behind."""
+    with contextlib.suppress(ImportError):  # where the host side is not installed, nothing was started
+        from sandbox.host.service import sweep_left  # noqa: PLC0415 - likewise
+
+        sweep_left()
+
+
+def end_service() -> NoReturn:
+    """End this process and every sandbox of it, whatever its threads are at."""
+    from sandbox.host.sweep import become_sweeper  # noqa: PLC0415 - likewise
+
+    become_sweeper()
+
+
+def ask_service(settings: SandboxSettings) -> Finding:
+    """Whether the service that is configured answers, and what it says of itself."""
+    from sandbox.remote import examine_service  # noqa: PLC0415 - likewise
+
+    return next(examine_service(settings))
 
 
 def build_image(
@@ -161,6 +249,10 @@ def image_info(cache_dir: Path | None = None) -> dict[str, object] | None:
 
 def examine(settings: SandboxSettings) -> Iterator[Finding]:
     """What this host has of the things that sandboxes need; starts each candidate once, which takes seconds."""
+    if settings.service.address:
+        from sandbox.remote import examine_service  # noqa: PLC0415 - this host needs nothing else
+
+        return examine_service(settings)
     from sandbox.host.examine import examine as examined  # noqa: PLC0415 - likewise
 
     return examined(settings)

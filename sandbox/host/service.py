@@ -58,7 +58,14 @@ class LocalSandbox:
         """The outer runtime, gVisor's platform, and why these."""
         return f"{self.runtime.name} with gVisor {self.plan.platform}: {self._why}"
 
-    async def flatten(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
+    async def flatten(
+        self,
+        untrusted_document: bytes,
+        output: Path,
+        want: Want = Want.PDF,
+        *,
+        message: str = "",  # noqa: ARG002 - documents wait in the order in which they came
+    ) -> Flattened | NotFlattened:
         """Flatten one document; see `sandbox.client.Sandbox`. A cancelled call's sandbox ends at its deadline."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self.flatten_now, untrusted_document, output, want)
@@ -109,9 +116,14 @@ def state_directory() -> Path:
     """A directory of this process for bundles and runtime state; those of processes that are gone are swept."""
     parent = _runtime_parent()
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in parent.glob(f"{STATE_PREFIX}*"):
-        _sweep(left)
+    sweep_left()
     return Path(tempfile.mkdtemp(prefix=f"{STATE_PREFIX}{os.getpid()}-", dir=parent))
+
+
+def sweep_left(former_self: str = "") -> None:
+    """Destroy the sandboxes of processes that are gone, and of `former_self`, a number that only seems to be in use."""
+    for left in _runtime_parent().glob(f"{STATE_PREFIX}*"):
+        _sweep(left, former_self)
 
 
 def _runtime_parent() -> Path:
@@ -124,9 +136,9 @@ def _runtime_parent() -> Path:
     return Path(tempfile.gettempdir()) / f"lazaretto-{os.geteuid()}"
 
 
-def _sweep(left: Path) -> None:
+def _sweep(left: Path, former_self: str) -> None:
     pid = left.name.removeprefix(STATE_PREFIX).partition("-")[0]
-    if pid.isdigit() and Path("/proc", pid).exists():
+    if pid.isdigit() and pid != former_self and Path("/proc", pid).exists():
         return
     for make in choice.RUNTIMES.values():
         make().sweep(left)

@@ -20,6 +20,7 @@ class Certificates:
     authority: Path
     certificate: Path  # for NAME and 127.0.0.1
     key: Path
+    stranger: Path  # for the same names, signed by itself; its key is in the same file
 
     def server(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -47,4 +48,8 @@ def certificates() -> Certificates:
     (directory / "names").write_text(f"subjectAltName=DNS:{NAME},DNS:localhost,IP:127.0.0.1\n")
     sign = ("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
     _openssl(directory, *sign, "-extfile", "names", "-out", "certificate.pem")
-    return Certificates(directory / "ca.pem", directory / "certificate.pem", directory / "key.pem")
+    names = ("-addext", f"subjectAltName=DNS:{NAME},DNS:localhost,IP:127.0.0.1")
+    _openssl(directory, "req", "-x509", *key, *names, "-subj", f"/CN={NAME}", "-keyout", "own.key", "-out", "own.pem")
+    stranger = directory / "stranger.pem"
+    stranger.write_text((directory / "own.key").read_text() + (directory / "own.pem").read_text())
+    return Certificates(directory / "ca.pem", directory / "certificate.pem", directory / "key.pem", stranger)

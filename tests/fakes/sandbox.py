@@ -9,13 +9,14 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sandbox.client import Flattened, NotFlattened, SandboxUnavailableError, Want
+from sandbox.client import Flattened, NotFlattened, SandboxBusyError, SandboxUnavailableError, Want
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HANG = "hang"
 UNAVAILABLE = "unavailable"
+BUSY = "busy"
 FULL_DISK = "full_disk"
 BUG = "bug"
 SAFE_PDF = b"%PDF-1.7 made by the fake sandbox\n"
@@ -28,12 +29,16 @@ class FakeSandbox:
     size: int = 100
     chosen: str = "fake"
     documents: list[bytes] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
     entered: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def flatten(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
+    async def flatten(
+        self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""
+    ) -> Flattened | NotFlattened:
         self.documents.append(untrusted_document)
+        self.messages.append(message)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         self.entered.set()
@@ -47,6 +52,8 @@ class FakeSandbox:
         answer = next((answer for start, answer in self.script.items() if document.startswith(start)), "")
         if answer == HANG:
             await asyncio.Event().wait()
+        if answer == BUSY:
+            raise SandboxBusyError("too many documents wait")
         if answer == UNAVAILABLE:
             raise SandboxUnavailableError("no runtime found; install runc")
         if answer == FULL_DISK:

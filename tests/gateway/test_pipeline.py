@@ -20,7 +20,7 @@ from gateway.smtp.envelope import Envelope, Recipient
 from gateway.smtp.transaction import dot_stuffed
 from sandbox import contract
 from tests.fakes.next_hop import DROP, HANG, STEPS, scripted_next_hop
-from tests.fakes.sandbox import BUG, FULL_DISK, SAFE_PDF, UNAVAILABLE, FakeSandbox
+from tests.fakes.sandbox import BUG, BUSY, FULL_DISK, SAFE_PDF, UNAVAILABLE, FakeSandbox
 from tests.fakes.sandbox import HANG as HANGS
 from tests.fakes.talk import talking
 from tests.gateway.corpus import corpus_files
@@ -167,7 +167,8 @@ async def test_an_original_whose_message_may_have_been_delivered_stays(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind"), [(UNAVAILABLE, Kind.NO_SANDBOX), (FULL_DISK, Kind.NO_STORAGE), (HANGS, Kind.DEADLINE)]
+    ("answer", "kind"),
+    [(UNAVAILABLE, Kind.NO_SANDBOX), (BUSY, Kind.BUSY_SANDBOX), (FULL_DISK, Kind.NO_STORAGE), (HANGS, Kind.DEADLINE)],
 )
 async def test_when_the_house_is_broken_it_is_451_and_nothing_is_sent(tmp_path, answer, kind):
     sandbox = FakeSandbox({b"the": answer})

@@ -53,3 +53,13 @@ async def test_a_single_file_larger_than_all_room_is_replaced():
     chosen = settings(policy={"growth_factor": 1.0, "growth_bytes": 5000})
     safe = await sanitise(with_attachments(b"big"), chosen, FakeSandbox(size=20_000))
     assert (safe.records[1].outcome, safe.records[1].reason) == ("removed", MESSAGE_TOO_LARGE)
+
+
+async def test_the_documents_of_one_message_share_its_word():
+    sandbox = FakeSandbox()
+    safe = await sanitise(with_attachments(b"a", b"b"), settings(), sandbox)
+    await sanitise(with_attachments(b"c"), settings(), sandbox)
+    first, second, third = sandbox.messages
+    assert first == second != third
+    assert safe.original_id == ""
+    assert 0 < len(first) <= 64
