@@ -18,6 +18,7 @@ class Subcommands(click.Group):
         "doctor": "gateway.cli.doctor",
         "filter": "gateway.cli.filter",
         "image": "gateway.cli.image",
+        "sandbox": "gateway.cli.sandbox",
         "serve": "gateway.cli.serve",
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 import click
@@ -14,7 +15,8 @@ from gateway import config, daemon, maillog
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings; see config/lazaretto.toml.")
 @click.option("--listen", multiple=True, help="HOST:PORT to take mail on, instead of [smtp] listen.")
 @click.option("--next-hop", multiple=True, help="HOST:PORT to hand mail to, instead of [relay] next_hop.")
-def command(file: Path | None, listen: tuple[str, ...], next_hop: tuple[str, ...]) -> None:
+@click.option("--sandbox", default="", help="Where the sandbox service is, instead of [sandbox.service] address.")
+def command(file: Path | None, listen: tuple[str, ...], next_hop: tuple[str, ...], sandbox: str) -> None:
     """Take mail in over SMTP or LMTP, make its attachments harmless, and hand it to the next hop.
 
     Both addresses may be given more than once, and as lmtp:HOST:PORT or unix:/PATH for LMTP.
@@ -26,11 +28,13 @@ def command(file: Path | None, listen: tuple[str, ...], next_hop: tuple[str, ...
         overrides["relay"] = {"next_hop": next_hop}
     try:
         settings = config.load(file, overrides)
-    except config.ConfigError as error:
+        at = dataclasses.replace(settings.sandbox.service, address=sandbox or settings.sandbox.service.address)
+    except (config.ConfigError, ValueError) as error:
         raise click.UsageError(str(error)) from None
+    settings = dataclasses.replace(settings, sandbox=dataclasses.replace(settings.sandbox, service=at))
     maillog.configure(settings.log)
     try:
-        asyncio.run(daemon.serve(settings))
+        asyncio.run(daemon.serve(settings, file))
     except config.ConfigError as error:
         raise click.UsageError(str(error)) from None
     except OSError as error:
