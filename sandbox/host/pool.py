@@ -40,6 +40,7 @@ class Pool:
         self._standing: dict[Kind, deque[Standing]] = {kind: deque() for kind in Kind}
         self._changed = threading.Condition()
         self._closed = False
+        self._taken = False  # one was, since the refiller last looked
         self._pause = 0.0  # seconds that refilling rests after a failure
         self._thread = threading.Thread(target=self._refill, name="refill", daemon=True)
         self._thread.start()
@@ -72,6 +73,7 @@ class Pool:
 
     def _pop(self, kind: Kind) -> Standing | None:
         with self._changed:
+            self._taken = True
             self._changed.notify_all()
             return self._standing[kind].popleft() if self._standing[kind] else None
 
@@ -137,7 +139,8 @@ class Pool:
         """Until somebody took one, or this time has passed; after a failure until the pause is over, whatever comes."""
         until = time.monotonic() + seconds
         with self._changed:
-            if not self._closed:
+            if not (self._closed or self._taken):
                 self._changed.wait(seconds)
+            self._taken = False
         while self._pause and not self._closed and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, FIRST_PAUSE))
