@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandbox.client import CHOSEN, Finding, SandboxUnavailableError
@@ -16,12 +17,14 @@ from sandbox.host import choice
 from sandbox.host.runtime.base import Plan
 from sandbox.host.runtime.facts import has_cgroups, numbers, sysctl
 from sandbox.host.service import state_directory
+from sandbox.host.snapshot import snapshots_for
 from sandbox.image import cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sandbox.client import SandboxSettings
+    from sandbox.host.runtime.base import OuterRuntime
 
 OLDEST_KERNEL = (4, 8)  # ptrace with seccomp as gVisor needs it
 PROGRAMS = {
@@ -109,3 +112,16 @@ def _trials(plan: Plan, settings: SandboxSettings) -> Iterator[Finding]:
         shutil.rmtree(plan.state, ignore_errors=True)
     found = f"{chosen}: the first that works" if chosen else "none: no canary came back flattened"
     yield Finding(CHOSEN, bool(chosen), found, "mend what is missing above", needed=True)
+    if chosen and settings.start != "cold":
+        runtime, _, gvisor = chosen.partition(" + gVisor ")
+        yield _snapshots(replace(plan, platform=gvisor), choice.RUNTIMES[runtime](), settings)
+
+
+def _snapshots(plan: Plan, runtime: OuterRuntime, settings: SandboxSettings) -> Finding:
+    """Whether those that sandboxes would be restored from are there; `serve` makes them, nobody need."""
+    try:
+        found = str(snapshots_for(runtime, plan, settings.cache_dir, make=False).directory)
+    except SandboxUnavailableError as error:
+        mend = "`lazaretto serve` makes them" if runtime.restores else "choose runc, crun or Podman"
+        return Finding("snapshots", ok=False, found=str(error), mend=mend, needed=False)
+    return Finding("snapshots", ok=True, found=found, mend="", needed=False)

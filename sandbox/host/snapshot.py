@@ -66,11 +66,11 @@ class Snapshots:
     """One set of snapshots, a directory a kind; `place` raises where one cannot be had."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
 
     def of(self, kind: Kind) -> Path:
         """The directory of one kind's snapshot."""
-        return self._directory / kind
+        return self.directory / kind
 
 
 def snapshots_for(runtime: OuterRuntime, plan: Plan, configured: Path | None, *, make: bool = True) -> Snapshots:

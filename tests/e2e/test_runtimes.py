@@ -162,6 +162,8 @@ def test_doctor_tells_of_every_runtime_why_it_was_chosen_or_not():
     for runtime in choice.RUNTIMES:
         for platform in PLATFORMS:
             assert findings[f"{runtime} + gVisor {platform}"].found
+    assert not findings["snapshots"].needed
+    assert findings["snapshots"].ok or "made" in findings["snapshots"].found
 
 
 @pytest.mark.parametrize("runtime", ["runc", "crun", "podman"])
