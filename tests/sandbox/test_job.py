@@ -78,6 +78,11 @@ LIES_AFTER_HELLO = {
     "a reason too long": HEAD + 'frame(c.FAILED, b"x" * 5000)',
     "a byte after a reason": HEAD + 'frame(c.FAILED, b"corrupt"); out.write(b"x")',
     "hello twice": "hello(); hello()",
+    "prepared after hello": "hello(); frame(c.PREPARED)",
+    "opened before it was found": "hello(); frame(c.OPENED)",
+    "opened twice": HEAD + "frame(c.OPENED); frame(c.OPENED)",
+    "opened with a payload": HEAD + "frame(c.OPENED, b'x'); page(); end()",
+    "opened after a page": HEAD + "page(); frame(c.OPENED); end()",
     "a page without its fields": HEAD + "frame(c.PAGE, bytes(3))",
     "an end without its count": HEAD + "page(); frame(c.END)",
 }
