@@ -30,7 +30,7 @@ def page(width: int = 3, height: int = 2, text: bytes | None = None) -> bytes:
     return size + pixels + (b"" if text is None else frame(contract.TEXT, text))
 
 
-VALID = HEAD + page(text=b"0 0 100 100 one\n") + page(4, 5) + frame(contract.END, struct.pack(">I", 2))
+VALID = HEAD + frame(contract.OPENED) + page(text=b"0 0 100 100 one\n") + page(4, 5) + frame(contract.END, struct.pack(">I", 2))
 
 
 class Trickle(io.RawIOBase):
@@ -52,6 +52,7 @@ def read_all(stream) -> list:
     answer = Answer(stream, LIMITS)
     answer.hello()
     assert answer.found() == "application/pdf"
+    answer.opened()
     return list(answer.pages())
 
 
