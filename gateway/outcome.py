@@ -30,6 +30,7 @@ class Kind(enum.StrEnum):
     BUSY = "busy"
     DEADLINE = "deadline"
     HOUSE_BROKEN = "house_broken"
+    READINGS_DIFFER = "readings_differ"  # a fault of the mail room, found before anything was sent
     NO_SANDBOX = "no_sandbox"
     NO_STORAGE = "no_storage"
     NEXT_HOP_DOWN = "next_hop_down"
@@ -80,6 +81,7 @@ TABLE: Final[dict[Kind, tuple[int, str, str]]] = {
     Kind.BUSY: (452, "4.3.1", f"Too much mail under way, {_LATER}"),
     Kind.DEADLINE: (451, "4.3.0", f"Message took too long to make safe, {_LATER}"),
     Kind.HOUSE_BROKEN: (451, "4.3.0", f"Temporary failure, {_LATER}"),
+    Kind.READINGS_DIFFER: (451, "4.3.0", f"Message cannot be made safe at present, {_LATER}"),
     Kind.NO_SANDBOX: (451, "4.3.0", f"Attachments cannot be made safe at present, {_LATER}"),
     Kind.NO_STORAGE: (451, "4.3.1", f"Not enough storage, {_LATER}"),
     Kind.NEXT_HOP_DOWN: (451, "4.4.1", f"Next hop does not take mail at present, {_LATER}"),

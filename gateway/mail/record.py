@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from gateway.mail.plan import NOT_EXAMINED, Action, Plan, Step, changes_bytes
+from gateway.mail.plan import AMBIGUOUS, NOT_EXAMINED, WHOLE, Action, Plan, Step, changes_bytes
 from gateway.mail.result import Removed, Result, Safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Outcome = Literal["kept", "flattened", "repacked", "removed", "refused"]
+Outcome = Literal["kept", "flattened", "repacked", "removed", "refused", "held"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,17 @@ def outcome_of(step: Step, results: Mapping[str, Result]) -> Safe | Removed | No
     return result if isinstance(result, Removed) else Removed(step.reason)
 
 
+def held_id(results: Mapping[str, Result]) -> str:
+    """Under which the original of a held message is kept."""
+    whole = results.get(WHOLE)
+    return whole.id if isinstance(whole, Removed) else ""
+
+
 def records(plan: Plan, results: Mapping[str, Result]) -> list[PartRecord]:
-    """One record a step, in the order of the message."""
+    """One record a step, in the order of the message; before them one of the message itself, where it is held."""
     changed = [step.part for step in plan.steps if changes_bytes(step)]
-    return [_record(step, results, changed) for step in plan.steps]
+    held = PartRecord(WHOLE, "", "message/rfc822", "", "held", AMBIGUOUS, held_id(results))
+    return [*[held] * plan.held, *(_record(step, results, changed) for step in plan.steps)]
 
 
 def _record(step: Step, results: Mapping[str, Result], changed: list[str]) -> PartRecord:
