@@ -97,6 +97,7 @@ class _Bench:
         self._directory = directory
         self._turn = asyncio.Semaphore(parallel)
         self._room = room
+        self._taken = 0
         self.answers: dict[str, Flattened | NotFlattened] = {}
         self.files: dict[str, Flattened] = {}  # those that there is room for
 
@@ -117,13 +118,15 @@ class _Bench:
         self.answers[step.part] = answer
         if isinstance(answer, Flattened):
             self.files[step.part] = answer
+            self._taken += _encoded(answer.size)
             self._make_room()
 
     def _make_room(self) -> None:
         """Drop the largest files until the rest fits, at once, so that the disk is bounded too."""
-        while self.files and sum(_encoded(file.size) for file in self.files.values()) > self._room:
-            largest = max(self.files, key=lambda part: self.files[part].size)
-            self.files.pop(largest).path.unlink(missing_ok=True)
+        while self.files and self._taken > self._room:
+            largest = self.files.pop(max(self.files, key=lambda part: self.files[part].size))
+            largest.path.unlink(missing_ok=True)
+            self._taken -= _encoded(largest.size)
 
 
 def _encoded(size: int) -> int:

@@ -272,15 +272,19 @@ def _is_file(text: bytes, run: re.Match[bytes], *, suspicious: bool) -> bool:
 def _quoted_parts(text: bytes) -> list[Block]:
     """Encoded files of a message whose source stands in a text: who looks for parts without a boundary finds them."""
     found = []
-    for match in _PART_HEADER.finditer(text):
+    position = 0
+    while match := _PART_HEADER.search(text, position):
+        position = match.end()
         encoding = _PART_ENCODING.search(match[0])
-        end = _PART_END.search(text, match.end() - 2)
-        if not encoding or not end or end.start() <= match.end() or not _PART_FILE.search(match[0]):
+        if not encoding or not _PART_FILE.search(match[0]):
             continue
+        end = _PART_END.search(text, position - 2)
+        position = max(end.start() if end else len(text), position)  # a part inside it goes with it: each byte once
         name = _PART_NAME.search(match[0])
         how = (decode.QUOTED_PRINTABLE, decode.BASE64, decode.UUENCODE)[(encoding.lastindex or 1) - 1]
-        data = decode.content_of(text[match.end() : end.start()], how)
-        found.append(Block("part", match.end(), end.start(), to_text(name[1]) if name else "", content=data))
+        data = decode.content_of(text[match.end() : position], how)
+        if data:
+            found.append(Block("part", match.end(), position, to_text(name[1]) if name else "", content=data))
     return found
 
 

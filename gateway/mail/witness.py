@@ -6,8 +6,10 @@ no leaf may be a file that was to be flattened or removed. Pure; linear in the m
 A message that nothing changed is not read again: it leaves byte for byte as `parse` found it clean.
 
 Compared is a normal form, each difference with its reason: of reports (message/delivery-status and its kin) the bytes
-without white space, since the standard library reads them as messages and keeps their fields apart; names with encoded
-words decoded, since RFC 2047 forbids them there and only some decode them.
+without white space, since the standard library reads them as messages and keeps their fields apart; names with
+encoded words decoded, since RFC 2047 forbids them there and only some decode them. Where base64 goes on for more than
+LINES full lines, both readers get its beginning and its end: seventy-six digits are no delimiter and no field to
+anybody, and the standard library takes five times the bytes that it reads. What should be gone is looked for in all.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import email
 import email.policy
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +40,9 @@ _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news", "mess
 _LAYERS = 2  # of multiparts that we may put around a text whose files stand beside it, or around a message that is held
 # what the standard library raises for fields that it cannot read; anything else is a fault of ours
 _UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, AssertionError, RecursionError)
+LINES = 1000  # of base64: 76 kB, as many as the parts of ordinary mail have
+_ENDS = 780  # bytes kept of them on either side, ten lines
+_LONG_BASE64 = re.compile(rb"\r\n(?:[A-Za-z0-9+/]{76}\r\n){%d,}+" % LINES)
 _SHORT = 32  # bytes below which a file may well equal another part by chance
 
 
@@ -62,21 +68,28 @@ def objection(message: Message, plan: Plan, results: Mapping[str, Result], sent:
     """Why `sent` must not leave, for the log; "" where both readings agree and nothing is in it that should not be."""
     if not plan.changes:
         return "" if sent is message.raw else "a message without changes was changed"
-    again = parse(sent, _wider(bounds, plan))
+    wider = _wider(bounds, plan)
+    again = parse(sent, wider)
     if again.ambiguities:
         return f"it reads in several ways: {', '.join(again.ambiguities)}"
-    ours = [_leaf(part) for part in again.root.walk() if part.kind is Kind.LEAF]
+    whole = _by_us(again)
+    thin = _LONG_BASE64.sub(lambda lines: lines[0][: _ENDS + 2] + lines[0][-_ENDS:], sent)
+    ours = whole if len(thin) == len(sent) else _by_us(parse(thin, wider))
     try:
-        theirs = list(_by_standard_library(email.message_from_bytes(sent, policy=email.policy.compat32)))
+        theirs = list(_by_standard_library(email.message_from_bytes(thin, policy=email.policy.compat32)))
     except _UNREADABLE as error:
         return f"the other reader gave up: {type(error).__name__}"
-    return _difference(ours, theirs) or _what_should_be_gone(ours, plan, results)
+    return _difference(ours, theirs) or _what_should_be_gone(whole, plan, results)
 
 
 def _wider(bounds: Bounds, plan: Plan) -> Bounds:
     """What is sent may have more parts than what came: files stand beside the text that they were in."""
     parts = bounds.parts + 2 * len(plan.steps) + _LAYERS
     return replace(bounds, parts=parts, depth=bounds.depth + _LAYERS, delimiters=bounds.delimiters + 2 * parts)
+
+
+def _by_us(message: Message) -> list[Leaf]:
+    return [_leaf(part) for part in message.root.walk() if part.kind is Kind.LEAF]
 
 
 def _leaf(part: Part) -> Leaf:

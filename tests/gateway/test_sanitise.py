@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway import config
-from gateway.sanitise import MESSAGE_TOO_LARGE, sanitise
+from gateway.sanitise import MESSAGE_TOO_LARGE, ReadingsDifferError, sanitise
 from sandbox import contract
 from sandbox.client import SandboxUnavailableError
 from tests.fakes.sandbox import UNAVAILABLE, FakeSandbox
@@ -53,3 +53,19 @@ async def test_a_single_file_larger_than_all_room_is_replaced():
     chosen = settings(policy={"growth_factor": 1.0, "growth_bytes": 5000})
     safe = await sanitise(with_attachments(b"big"), chosen, FakeSandbox(size=20_000))
     assert (safe.records[1].outcome, safe.records[1].reason) == ("removed", MESSAGE_TOO_LARGE)
+
+
+async def test_a_held_message_names_its_original_though_it_has_no_file_and_needs_no_sandbox():
+    sandbox = FakeSandbox({b"": UNAVAILABLE})
+    for message in (TEXT_ONLY, with_attachments(b"a")):
+        safe = await sanitise(message.replace(b"\r\n", b"\n"), settings(policy={"ambiguous": "hold"}), sandbox)
+        assert safe.records[0].outcome == "held"
+        assert safe.records[0].id == safe.original_id != ""
+        assert safe.original_id.encode() in safe.content
+    assert sandbox.documents == []
+
+
+async def test_what_two_readers_read_differently_does_not_come_out(monkeypatch):
+    monkeypatch.setattr("gateway.sanitise.rebuild", lambda message, *_: message.raw)
+    with pytest.raises(ReadingsDifferError, match="part 2 is in it as it came"):
+        await sanitise(with_attachments(b"a document of more than thirty-two bytes"), settings(), FakeSandbox())

@@ -16,6 +16,7 @@ from gateway.mail.tree import Bounds
 from gateway.mail.witness import _leaf, objection
 from tests.gateway.corpus import corpus_files
 from tests.gateway.mail.bends import bent
+from tests.gateway.mail.examine import known_bytes
 from tests.gateway.mail.letters import ENCODED, PDF, SECRET, TEXT, TOP, mixed, send
 from tests.gateway.mail.ordinary import ORDINARY
 from tests.gateway.mail.spellings import EVERY
@@ -76,6 +77,18 @@ def test_a_file_that_came_through_in_another_encoding_is_noticed():
     lines = b"=\r\n".join(octets[at : at + 60] for at in range(0, len(octets), 60))
     other = b"Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + lines + b"\r\n"
     assert objected(sent, mixed(TEXT, other)) == "part 2 is in it as it came"
+
+
+@pytest.mark.parametrize("size", [70_000, 500_000])
+def test_a_large_file_is_noticed_and_its_neighbours_are_read(size):
+    large = known_bytes("large", size=size)
+    lines = base64.encodebytes(large).replace(b"\n", b"\r\n")
+    sent = send(mixed(TEXT, PDF.replace(ENCODED, lines), TEXT))
+    results = {"2": Safe(known_bytes("safe", size=size), "application/pdf", "x.pdf")}
+    assert objected(sent, rebuild(sent.message, sent.plan, results), results) == ""
+    assert objected(sent, sent.message.raw) == "part 2 is in it as it came"
+    inside = sent.message.raw.replace(lines[780:858], b"--outer\r\n")
+    assert objected(sent, inside).startswith("it reads in several ways: ")
 
 
 def test_a_file_out_of_a_text_that_came_through_is_noticed():
