@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.mail import ambiguity, decode
-from gateway.mail.filename import candidates, decode_words, to_text
+from gateway.mail.filename import candidates, decode_words, is_plainly_encoded, to_text
 from gateway.mail.tree import Kind
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Fields:
     encodings: list[str] = field(default_factory=list)
     disposition: str = ""
     filenames: list[str] = field(default_factory=list)
+    stray_filenames: list[str] = field(default_factory=list)  # under the parameter of the other field
     content_id: str = ""
     boundaries: list[bytes] = field(default_factory=list)
     notes: set[str] = field(default_factory=set)
@@ -129,8 +130,9 @@ def _has_long_line(field_bytes: bytes) -> bool:
 
 
 def _one_spelling(found: Fields) -> list[str]:
-    names = {" ".join(name.split()).casefold(): name for name in reversed(found.filenames)}
-    if len(names) > 1:
+    given = [*found.filenames, *found.stray_filenames]
+    names = {" ".join(name.split()).casefold(): name for name in reversed(given)}
+    if len(names) > 1 or (names and not found.filenames):
         found.notes.add(ambiguity.FILENAME_CONFLICT)
     return list(reversed(names.values()))
 
@@ -152,9 +154,16 @@ def _content_type(found: Fields, value: bytes) -> None:
         found.boundaries.extend(_loose_boundaries(value))
     for name, text in params:
         found.params.setdefault(name, text)
-    found.filenames.extend(candidates(params, "name"))
-    found.filenames.extend(candidates(params, "filename"))
+    _names(found, params, "name", "filename")
     _boundary(found, params)
+
+
+def _names(found: Fields, params: list[tuple[str, str]], *bases: str) -> None:
+    """The first base is the field's own; the other one is read by some only."""
+    for base, names in zip(bases, (found.filenames, found.stray_filenames), strict=True):
+        names.extend(candidates(params, base))
+        if not is_plainly_encoded(params, base):
+            found.notes.add(ambiguity.FILENAME_CONFLICT)
 
 
 def _boundary(found: Fields, params: list[tuple[str, str]]) -> None:
@@ -255,8 +264,7 @@ def _disposition(found: Fields, value: bytes) -> None:
         params = params if params is not None else _loose_params(value)
         word = word or "attachment"  # RFC 2183 section 2.8: what is unknown is an attachment
     found.disposition = "attachment" if "attachment" in {found.disposition, word} else word
-    found.filenames.extend(candidates(params, "filename"))
-    found.filenames.extend(candidates(params, "name"))
+    _names(found, params, "filename", "name")
 
 
 def _content_id(found: Fields, value: bytes) -> None:

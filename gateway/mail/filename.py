@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import re
 import unicodedata
 from urllib.parse import quote, unquote_to_bytes
+
+from gateway.mail.content import is_ascii_charset
 
 # of UTF-8; file systems take 255 and some suffix of ours still has to fit, and `header_parameters` needs no more than
 # ten pieces: readers that sort *10 before *2 put more together in another order
@@ -77,6 +80,31 @@ def candidates(params: list[tuple[str, str]], base: str) -> list[str]:
     if sections:
         extended.append(_joined(sections))
     return list(dict.fromkeys(value for value in plain + extended if value))
+
+
+def is_plainly_encoded(params: list[tuple[str, str]], base: str) -> bool:
+    """True where all who decode RFC 2047 and RFC 2231 get the same name: charsets that are known, and fit the bytes."""
+    for name, value in params:
+        found = _SECTION.match(name)
+        if not found or found[1] != base:
+            continue
+        if any(not _fits(word[1].split("*")[0], b"") for word in _WORD.finditer(value)):
+            return False
+        if (found[3] or name.endswith("*")) and found[2] in (None, "0"):
+            charset, _, text = value.partition("'")
+            _, quote_mark, text = text.partition("'")
+            whole = b"" if found[2] else unquote_to_bytes(text)  # the first of several may end inside a character
+            if not quote_mark or not _fits(charset, whole):
+                return False
+    return True
+
+
+def _fits(charset: str, data: bytes) -> bool:
+    try:
+        data.decode(codecs.lookup(charset or "ascii").name)
+    except (LookupError, ValueError):
+        return False
+    return is_ascii_charset(charset)
 
 
 def _extended(value: str, rest: str = "") -> str:

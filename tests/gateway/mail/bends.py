@@ -4,6 +4,7 @@ encodings broken. `bent` is a hypothesis strategy of (message, the known bytes t
 
 from __future__ import annotations
 
+import base64
 import re
 
 from hypothesis import strategies as st
@@ -15,6 +16,9 @@ from tests.gateway.mail.tricks import SCRIPT
 
 FILE = b"Content-Type: %s; name=%s\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=%s\r\n\r\n"
 HTML = b'Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n<p class=3D"x">Hello</p>\r\n'
+
+
+DATA = base64.b64encode(SECRET)
 
 
 def _file(kind: bytes, name: bytes) -> bytes:
@@ -29,7 +33,14 @@ def _bases() -> list[tuple[bytes, list[bytes]]]:
     inner = b'Content-Type: multipart/alternative; boundary="inner"\r\n\r\n' + joined(TEXT, HTML, boundary=b"inner")
     attached = b"Content-Type: message/rfc822\r\n\r\n" + mixed(TEXT, pdf, boundary=b"deep", top=HEAD)
     digest = mixed(b"Content-Type: message/rfc822\r\n\r\n" + TOP + pdf, subtype=b"digest")
+    calendar = b"Content-Type: text/calendar; name=a.ics\r\n\r\nBEGIN:VCALENDAR\r\nSUMMARY:x\r\nEND:VCALENDAR\r\n"
+    report = (
+        b"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\nStatus: 5.1.1\r\nAction: failed\r\n"
+    )
+    shown = b'Content-Type: text/html\r\n\r\n<a href="data:application/pdf;base64,%s">x</a>\r\n' % DATA
     plain = [
+        mixed(TEXT, calendar, pdf),
+        mixed(TEXT, report, attached, subtype=b"report; report-type=delivery-status"),
         mixed(inner, pdf),
         mixed(TEXT, packed, note, top=HEAD),
         mixed(inner, attached, boundary=b"b1"),
@@ -37,7 +48,8 @@ def _bases() -> list[tuple[bytes, list[bytes]]]:
         TOP + pdf,
         *(raw for name, raw in ORDINARY.items() if "attachment" in name or "image" in name),
     ]
-    return [implanted(raw, number) for number, raw in enumerate(plain)] + [(mixed(TEXT, SCRIPT), [SECRET])]
+    known = [implanted(raw, number) for number, raw in enumerate(plain)]
+    return [*known, (mixed(TEXT, SCRIPT), [SECRET]), (mixed(shown, pdf, subtype=b"related"), [SECRET])]
 
 
 BASES = _bases()
@@ -45,6 +57,7 @@ _HEADER_LINE = re.compile(rb"(?im)^(?:content-[a-z-]+|mime-version):[^\r\n]*(?:\
 _DELIMITER = re.compile(rb"(?m)^--[^\r\n]+\r\n")
 _BOUNDARY = re.compile(rb'(?i)boundary="?([^"\r\n;]+)"?')
 _ENCODING = re.compile(rb"(?i)(content-transfer-encoding:)[ \t]*[^\r\n]*")
+_NAME = re.compile(rb'(?i)(?:file)?name="?([^"\r\n;]+)"?')
 _BASE64_LINE = re.compile(rb"(?m)^[A-Za-z0-9+/]{60,76}\r\n")
 _CRLF = re.compile(rb"\r\n")
 _MARK = re.compile(rb'\r\n|[:;="]')
@@ -66,6 +79,12 @@ BOUNDARIES = [
     b'boundary=none; boundary="%s"', b'boundary="%s"; boundary=none', b"boundary =%s", b"boundary= %s", b"boundary=%s(x)", b"boundary=(x)%s",
     b'x="a;boundary=%s"; boundary=none', b'boundary="=?utf-8?Q?%s?="', b"Boundary=%s;;", b"oundary=%s", b'boundary="%s,x"', b"",
     b'"boundary=%s"', b"boundary=boundary=%s", b"boundary=\\%s", b"boundary\r\n =%s",
+]  # fmt: skip
+NAMES = [
+    b"name=%s; name=x.exe", b"name*=utf-8''%s", b"name*0=%s; name*1=.exe", b"name*1=%s; name*0=x", b'name="=?utf-8?Q?%s?="', b"name*=%s",
+    b'name="=?utf-8?Q?%s?=\r\n =?utf-8?Q?.exe?="', b"name=%s\0.exe", b'name="%s', b"name=%s x", b'name="../%s"', b"name*=utf-16''%s", b"",
+    b"name=" + b"n" * 1000, b'name="%s\r\n .exe"', b"name =%s", b"name=(x)%s", b'name=""; filename=%s', b"name*0*=utf-8''%s; name*1=x",
+    b"name*=nowhere''%ff%s",
 ]  # fmt: skip
 DELIMITERS = [
     b"--%s \r\n", b" --%s\r\n", b"-%s\r\n", b"---%s\r\n", b"--%sx\r\n", b"--%s-\r\n", b"--%s--\r\n", b"--%s\n", b"--%s\r", b"%s\r\n", b"x--%s\r\n",
@@ -116,6 +135,11 @@ def _boundary_bent(raw: bytes, draw) -> bytes:
     return _replaced(raw, field, draw(st.sampled_from(BOUNDARIES)).replace(b"%s", field[1])) if field else raw
 
 
+def _name_bent(raw: bytes, draw) -> bytes:
+    field = _at(raw, _NAME, draw)
+    return _replaced(raw, field, draw(st.sampled_from(NAMES)).replace(b"%s", field[1])) if field else raw
+
+
 def _delimiter_bent(raw: bytes, draw) -> bytes:
     line = _at(raw, _DELIMITER, draw)
     if not line:
@@ -161,7 +185,7 @@ def _piece_moved(raw: bytes, draw) -> bytes:
 
 
 _BENDS = (
-    _header_doubled, _piece_put_in, _boundary_bent, _delimiter_bent, _encoding_bent, _base64_broken, _ends_mixed, _piece_moved,
+    _header_doubled, _piece_put_in, _boundary_bent, _name_bent, _delimiter_bent, _encoding_bent, _base64_broken, _ends_mixed, _piece_moved,
 )  # fmt: skip
 
 

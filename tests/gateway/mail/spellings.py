@@ -10,7 +10,7 @@ import base64
 import itertools
 
 from tests.gateway.mail.letters import ENCODED, PDF, SECRET, TEXT, TOP, joined, mixed
-from tests.gateway.mail.tricks import B64, SCRIPT, TRICKS, UU, bent, text, with_type
+from tests.gateway.mail.tricks import B64, QP_SECRET, SCRIPT, TRICKS, UU, bent, text, with_type
 
 FIELD = b'Content-Type: multipart/mixed; boundary="outer"'
 INNOCENT = b"--none\r\n" + TEXT
@@ -145,6 +145,7 @@ SPELLINGS: dict[str, tuple[bytes, str]] = {
     "encoding behind two folds": (encoded(b"\r\n \r\n base64"), "content_encoding"),
     "encoding behind 2,000 spaces": (encoded(b" " * 2000 + b"base64"), "long_line"),
     "encoding with a space behind": (encoded(b"base64 "), "content_encoding"),
+    "encoding with a nul": (encoded(b"base\x0064"), "nul_byte"),
     "encoding escaped": (encoded(b"base\\64"), "content_encoding"),
     "encoding as encoded word": (encoded(b"=?UTF-8?B?YmFzZTY0?="), "content_encoding"),
     "encoding with a comment inside": (encoded(b"bas()e64"), "content_encoding"),
@@ -173,6 +174,8 @@ SPELLINGS: dict[str, tuple[bytes, str]] = {
     "base64 with spaces at the line ends": (bent(ENCODED, ENCODED.replace(b"\r\n", b" \r\n")), "base64"),
     "base64 with a comment": (bent(ENCODED, b"(comment)\r\n" + ENCODED), "base64"),
     "base64 with a header before": (bent(ENCODED, b"X-Foo: bar\r\n\r\n" + ENCODED), "base64"),
+    "broken escapes": (text(QP_SECRET.replace(b"=\r\n", b"=ZZ=4=\r\n"), b"application/pdf", CTE + b"quoted-printable\r\n"), "quoted_printable"),
+    "escape cut by the end of a line": (text(QP_SECRET.replace(b"=\r\n", b"=4\r\n"), b"application/pdf", CTE + b"quoted-printable\r\n"), "quoted_printable"),
     # header and body
     "line of a space for the empty line": (bent(b"filename=x.pdf\r\n\r\n", b"filename=x.pdf\r\n \r\n"), "header_folding"),
     "line of a tab for the empty line": (bent(b"filename=x.pdf\r\n\r\n", b"filename=x.pdf\r\n\t\r\n"), "header_folding"),
@@ -184,10 +187,17 @@ SPELLINGS: dict[str, tuple[bytes, str]] = {
     "source of a part in a text, without delimiters": (text(b"see\r\n\r\n" + SCRIPT), ""),
     "header behind form feeds": (TOP.replace(b"\r\n", b"\x0c") + PDF.replace(b"\r\n", b"\x0c"), "header_bytes"),
     "disposition misspelt": (bent(b"Content-Disposition: attachment", b"Content-Disposition: attachement"), "content_disposition"),
+    "two dispositions in one": (bent(b"Content-Disposition: attachment", b"Content-Disposition: inline, attachment"), "content_disposition"),
     "disposition in quotes": (bent(b"Content-Disposition: attachment", b'Content-Disposition: "attachment"'), "content_disposition"),
     "disposition with a nul": (bent(b"Content-Disposition: attachment", b"Content-Disposition: attach\0ment"), "nul_byte"),
     "names by rfc 2047 and rfc 2231": (bent(b"filename=x.pdf", b'filename="=?utf-8?Q?x=2Epdf?="; filename*0=x.e; filename*1=xe'), "filename_conflict"),
     "names in pieces, one twice": (bent(b"filename=x.pdf", b"filename*0=x.p; filename*0=x.e; filename*1=df"), "duplicate_parameter"),
+    "name under the other parameter": (bent(b"name=x.pdf", b"filename=x.pdf", bent(b"; filename=x.pdf", b"")), "filename_conflict"),
+    "name in utf-16": (bent(b"filename=x.pdf", b"filename*=utf-16''x.pdf"), "filename_conflict"),
+    "name in no charset": (bent(b"filename=x.pdf", b"filename*=nowhere''x.pdf"), "filename_conflict"),
+    "name of bytes that its charset has not": (bent(b"filename=x.pdf", b"filename*=utf-8''%ff.pdf"), "filename_conflict"),
+    "name without a charset": (bent(b"filename=x.pdf", b"filename*=x.pdf"), "filename_conflict"),
+    "name in a word of no charset": (bent(b"filename=x.pdf", b'filename="=?nowhere?Q?x=2Epdf?="'), "filename_conflict"),
     "line of over 998 bytes in a mime field": (bent(b"name=x.pdf", b'name="' + b"x" * 1100 + b'.pdf"', bent(b"; filename=x.pdf", b"")), "long_line"),
 }  # fmt: skip
 EVERY = TRICKS | SPELLINGS
