@@ -43,6 +43,9 @@ _UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, AssertionErro
 LINES = 1000  # of base64: 76 kB, as many as the parts of ordinary mail have
 _ENDS = 780  # bytes kept of them on either side, ten lines
 _LONG_BASE64 = re.compile(rb"\r\n(?:[A-Za-z0-9+/]{76}\r\n){%d,}+" % LINES)
+_FIELDS = 8  # that we write into one header
+_LINES_OF_PART = 40  # that we write: names in ten pieces, twice
+_WORDS_GROW = 8  # times: 8-bit bytes that become encoded words (RFC 1428)
 _SHORT = 32  # bytes below which a file may well equal another part by chance
 
 
@@ -83,9 +86,17 @@ def objection(message: Message, plan: Plan, results: Mapping[str, Result], sent:
 
 
 def _wider(bounds: Bounds, plan: Plan) -> Bounds:
-    """What is sent may have more parts than what came: files stand beside the text that they were in."""
+    """What is sent may be more than what came: files stand beside their text, fields of ours among the others."""
     parts = bounds.parts + 2 * len(plan.steps) + _LAYERS
-    return replace(bounds, parts=parts, depth=bounds.depth + _LAYERS, delimiters=bounds.delimiters + 2 * parts)
+    return replace(
+        bounds,
+        parts=parts,
+        depth=bounds.depth + _LAYERS,
+        delimiters=bounds.delimiters + 2 * parts,
+        headers=bounds.headers + _FIELDS,
+        header_lines=bounds.header_lines + _LINES_OF_PART * parts,
+        header_bytes=bounds.header_bytes * _WORDS_GROW,
+    )
 
 
 def _by_us(message: Message) -> list[Leaf]:

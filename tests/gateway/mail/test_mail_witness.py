@@ -161,6 +161,21 @@ def test_more_parts_than_came_are_still_read():
     assert objection(sent.message, sent.plan, sent.results, sent.out, Bounds(parts=21)) == ""
 
 
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+@pytest.mark.parametrize(
+    "top",
+    [
+        b"X: y\r\n" * 997,  # with those of the file just as many as are read
+        b"X: y\r\n" * 1200,
+        (b"X: " + b"\xff" * 900 + b"\r\n") * 900,
+        b"X: " + b"\xff\r\n " * 20_000 + b"\r\n",
+        b"X: " + b"y z" * 30_000 + b"\r\n",
+    ],
+)
+def test_a_header_at_its_bound_is_read_again_all_the_same(top, end):
+    assert objected(send((top + PDF).replace(b"\r\n", end))) == ""
+
+
 def test_a_notice_in_the_place_of_a_file_is_no_file_that_came_through():
     sent = send(mixed(TEXT, PDF))
     results = {"2": Removed("encrypted", "application/pdf", "K7")}
