@@ -67,7 +67,7 @@ MEANING = {
     DUPLICATE_PARAMETER: "a parameter given more than once",
     CONTENT_ENCODING: "a Content-Transfer-Encoding that is unknown, misspelt or commented",
     CONTENT_DISPOSITION: "a Content-Disposition other than inline or attachment with well-formed parameters",
-    FILENAME_CONFLICT: "several file names for one part, or one in a charset that not everybody can decode",
+    FILENAME_CONFLICT: "several file names for one part, or one in a charset or with escapes that not all decode",
     BOUNDARY_MISSING: "a multipart without a boundary",
     BOUNDARY_SYNTAX: "a boundary that is overlong, encoded, escaped, nothing but dashes, holds a comma or what RFC 2046"
     " does not allow, stands inside another parameter, or is given for what is no multipart",

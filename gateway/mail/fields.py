@@ -26,6 +26,7 @@ _QUOTED = rb'"(?:[^"\\\r\n]|\\[ -~]|\r\n[ \t])*"'
 _TYPE = re.compile(rb"[ \t]*(" + _TOKEN + rb")/(" + _TOKEN + rb")[ \t]*(?=;|\Z)")
 _WORD = re.compile(rb"[ \t]*(" + _TOKEN + rb")[ \t]*(?=;|\Z)")
 _PARAM = re.compile(rb";[ \t]*(?:\r\n[ \t]+)?(" + _TOKEN + rb")=(" + _TOKEN + rb"|" + _QUOTED + rb")[ \t]*(?=;|\Z)")
+_ESCAPE = re.compile(rb'\\[^"]')  # some keep the backslash, some take the quote behind an escaped one for escaped
 _LAST = re.compile(rb";?[ \t]*")
 _LOOSE_PARAM = re.compile(rb"([A-Za-z][A-Za-z0-9*-]{0,40})[ \t\r\n]*=[ \t\r\n]*(\"[^\"]{0,4096}\"?|[^;\r\n]{0,4096})")
 _LOOSE_BOUNDARY = re.compile(rb"(?i)b?oundary[^=]{0,64}=[ \t\r\n]*(\"(?:[^\"\\]|\\.){0,2048}\"?|[^;\r\n]{0,2048})")
@@ -216,6 +217,9 @@ def _strict_params(found: Fields, value: bytes, position: int) -> list[tuple[str
             text = re.sub(rb"\\(.)", rb"\1", text[1:-1].replace(b"\r\n", b""))
             if name == "boundary" and b"\\" in match[2]:
                 found.notes.add(ambiguity.BOUNDARY_SYNTAX)
+            elif _ESCAPE.search(match[2]):
+                is_name = name.split("*")[0] in ("name", "filename")
+                found.notes.add(ambiguity.FILENAME_CONFLICT if is_name else ambiguity.CONTENT_TYPE)
         if name in seen:
             found.notes.add(ambiguity.DUPLICATE_PARAMETER)
         seen.add(name)

@@ -31,6 +31,8 @@ _RESERVED = re.compile(r"(?i)^(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]
 _TOKEN = re.compile(r"[A-Za-z0-9!#$&+^_`{}~.-]+")
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}$")
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# of Python alone, or no charsets of mail
+_NOT_OF_MAIL = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "charmap"})
 _SLOW_CODECS = frozenset({"punycode", "idna"})  # quadratic, and no charset of mail
 
 
@@ -101,7 +103,10 @@ def is_plainly_encoded(params: list[tuple[str, str]], base: str) -> bool:
 
 def _fits(charset: str, data: bytes) -> bool:
     try:
-        data.decode(codecs.lookup(charset or "ascii").name)
+        name = codecs.lookup(charset or "ascii").name
+        if name.replace("_", "-") in _NOT_OF_MAIL:
+            return False
+        data.decode(name)
     except (LookupError, ValueError):
         return False
     return is_ascii_charset(charset)

@@ -7,7 +7,8 @@ A message that nothing changed is not read again: it leaves byte for byte as `pa
 
 Compared is a normal form, each difference with its reason: of reports (message/delivery-status and its kin) the bytes
 without white space, since the standard library reads them as messages and keeps their fields apart; names with
-encoded words decoded, since RFC 2047 forbids them there and only some decode them. Where base64 goes on for more than
+encoded words decoded, since RFC 2047 forbids them there and only some decode them, and without regard for case, since
+the two fields that hold a name may spell it differently. Where base64 goes on for more than
 LINES full lines, both readers get its beginning and its end: seventy-six digits are no delimiter and no field to
 anybody, and the standard library takes five times the bytes that it reads. What should be gone is looked for in all.
 """
@@ -63,7 +64,7 @@ class Leaf:
         """In its normal form."""
         if _is_report(media_type):
             content = b"".join(content.split())
-        shown = " ".join(decode_words(name or "").split())
+        shown = " ".join(decode_words(name or "").split()).casefold()
         return cls(media_type, shown, len(content), hashlib.sha256(content).digest())
 
 

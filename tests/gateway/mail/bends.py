@@ -85,6 +85,7 @@ NAMES = [
     b'name="=?utf-8?Q?%s?=\r\n =?utf-8?Q?.exe?="', b"name=%s\0.exe", b'name="%s', b"name=%s x", b'name="../%s"', b"name*=utf-16''%s", b"",
     b"name=" + b"n" * 1000, b'name="%s\r\n .exe"', b"name =%s", b"name=(x)%s", b'name=""; filename=%s', b"name*0*=utf-8''%s; name*1=x",
     b"name*=nowhere''%ff%s",
+    b'name="C:\\x\\%s"', b"NAME=%s", b'name="%s\\\\"', b"filename=%s", b"name*=utf-8'en'%s",
 ]  # fmt: skip
 DELIMITERS = [
     b"--%s \r\n", b" --%s\r\n", b"-%s\r\n", b"---%s\r\n", b"--%sx\r\n", b"--%s-\r\n", b"--%s--\r\n", b"--%s\n", b"--%s\r", b"%s\r\n", b"x--%s\r\n",

@@ -176,6 +176,26 @@ def test_a_header_at_its_bound_is_read_again_all_the_same(top, end):
     assert objected(send((top + PDF).replace(b"\r\n", end))) == ""
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b'text/calendar; name=A.ICS\r\nContent-Disposition: attachment; filename="a.ics"',
+        b'text/calendar; name="=?utf-8?Q?=C3=BC.ics?="',
+        b"text/calendar; name*=utf-8''%C3%BC.ics",
+        b"text/calendar; name*0*=utf-8''%C3;\r\n name*1*=%BC.ics",
+        b'text/calendar; name="a \\"b\\".ics"',
+        b'text/calendar;\r\n\tname="a long\r\n\tname.ics"',
+        b"text/calendar; NAME=a.ics; method=REQUEST",
+        b'text/calendar; name="a\'b.ics"',
+    ],
+)
+def test_names_of_parts_that_stay_are_read_alike(fields):
+    calendar = b"Content-Type: " + fields + b"\r\n\r\nBEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"
+    sent = send(mixed(TEXT, calendar, PDF))
+    assert (sent.plan.ambiguities, sent.plan.steps[1].action) == ((), "keep")
+    assert objected(sent) == ""
+
+
 def test_a_notice_in_the_place_of_a_file_is_no_file_that_came_through():
     sent = send(mixed(TEXT, PDF))
     results = {"2": Removed("encrypted", "application/pdf", "K7")}
