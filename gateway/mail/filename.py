@@ -19,6 +19,7 @@ from gateway.mail.content import is_ascii_charset
 # of UTF-8; file systems take 255 and some suffix of ours still has to fit, and `header_parameters` needs no more than
 # ten pieces: readers that sort *10 before *2 put more together in another order
 NAME_BYTES = 150
+_OF_FIELDS = frozenset("=;")  # where some would see another parameter, or an encoded word
 _PIECE = 54  # bytes of a name on one line of a header, escapes counted: the line stays within 78
 FALLBACK = "attachment"
 
@@ -172,7 +173,7 @@ def header_parameters(parameter: str, safe_name: str) -> list[str]:
     """Write a name as header parameters, one a line: a token or quoted string, else RFC 2231 in pieces of one line."""
     if _TOKEN.fullmatch(safe_name) and len(safe_name) <= 60:  # noqa: PLR2004 - what fits on a line of 76 with its name
         return [f'{parameter}="{safe_name}"']
-    if safe_name.isascii() and safe_name.isprintable() and len(safe_name) <= 60 and "=?" not in safe_name:  # noqa: PLR2004
+    if safe_name.isascii() and safe_name.isprintable() and len(safe_name) <= 60 and not _OF_FIELDS & set(safe_name):  # noqa: PLR2004
         escaped = safe_name.replace("\\", "").replace('"', "'")
         return [f'{parameter}="{escaped}"']
     encoded = quote(safe_name, safe="")

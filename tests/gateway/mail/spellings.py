@@ -197,6 +197,8 @@ SPELLINGS: dict[str, tuple[bytes, str]] = {
     "name that ends in an escape": (bent(b"name=x.pdf", b'name="x.pdf\\\\"'), "filename_conflict"),
     "charset with an escape": (mixed(TEXT.replace(b"charset=utf-8", b'charset="utf\\-8"'), PDF), "content_type"),
     "name in escapes of python": (bent(b"filename=x.pdf", b"filename*=unicode_escape''x.pdf"), "filename_conflict"),
+    "name that holds a boundary": (bent(b"filename=x.pdf", b'filename="x;boundary=outer.pdf"', bent(b"; name=x.pdf", b"")), ""),
+    "type whose name holds a boundary": (bent(b"name=x.pdf", b'name="x;boundary=outer.pdf"'), "boundary_syntax"),
     "name in utf-16": (bent(b"filename=x.pdf", b"filename*=utf-16''x.pdf"), "filename_conflict"),
     "name in no charset": (bent(b"filename=x.pdf", b"filename*=nowhere''x.pdf"), "filename_conflict"),
     "name of bytes that its charset has not": (bent(b"filename=x.pdf", b"filename*=utf-8''%ff.pdf"), "filename_conflict"),
