@@ -42,11 +42,11 @@ def messages() -> dict[str, bytes]:
     texts = mixed(*(PLAIN + b"Hello %d\r\n" % number for number in range(998)))
     return {
         "text of 10 MB": TOP + PLAIN + WORDS,
-        "text of 10 MB, bare LF": (TOP + PLAIN + WORDS).replace(b"\r\n", b"\n"),
+        "the same, ambiguous (a NUL)": TOP + PLAIN + WORDS + b"\0",
         "one file, 10 MB as base64": mixed(TEXT, file(7_300_000)),
-        "the same, ambiguous": mixed(TEXT, file(7_300_000)).replace(b"Hello", b"Hel\0lo"),
+        "that, ambiguous": mixed(TEXT, file(7_300_000)).replace(b"Hello", b"Hel\0lo"),
         "998 texts": texts,
-        "998 texts, bare LF": texts.replace(b"\r\n", b"\n"),
+        "998 texts, ambiguous": texts.replace(b"Hello", b"Hel\0lo"),
         "997 files and a text": mixed(TEXT, *(file(600) for _ in range(997))),
     }
 
@@ -88,10 +88,11 @@ def command(raw: bytes) -> str:
 
 def fake(raw: bytes) -> str:
     """The whole way but the sandbox, temporary files included."""
+    size = len(raw) * 3 // 4 // raw.count(b"application/pdf")
     taken = []
     for _ in range(TRIES):
         started = time.monotonic()
-        asyncio.run(sanitise(raw, config.load(), FakeSandbox(size=len(raw) // 1000)))
+        asyncio.run(sanitise(raw, config.load(), FakeSandbox(size=size)))
         taken.append(time.monotonic() - started)
     return f"{statistics.median(taken):.2f} s, fake sandbox"
 

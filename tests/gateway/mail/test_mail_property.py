@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import email.policy
+import quopri
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from tests import demo_message
+from tests.corpus import documents
 from tests.gateway.corpus import corpus_files
 from tests.gateway.mail.bends import BASES, bent, with_a_file
 from tests.gateway.mail.examine import examine, implanted, known_bytes, runs_of
@@ -69,6 +75,31 @@ def test_nothing_is_found_of_a_message_of_the_corpus(path):
         if len(raw) < MAX_BYTES:
             assert examine(*implanted(raw, path.name)) == []
             assert examine(*with_a_file(raw, path.name)) == []
+
+
+WORDS = b" ".join(known_bytes("words", b"").hex().encode()[at : at + 9] for at in range(0, 1200, 9)) + b"\r\n"
+FILES = {name: document for name, (document, _) in documents.ALL.items()} | {
+    "words.txt": WORDS,
+    "words.html": b"<p>" + WORDS,
+}
+
+
+@pytest.mark.parametrize("encoding", ["base64", "quoted-printable"])
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_is_found_of_a_document_of_our_own_corpus(name, encoding):
+    assert runs_of(FILES[name], FILES[name])
+    encode = {"base64": base64.encodebytes, "quoted-printable": quopri.encodestring}[encoding]
+    lines = encode(FILES[name]).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    head = f"Content-Type: application/octet-stream; name={name}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+    assert examine(mixed(TEXT, head.encode() + lines), [FILES[name]]) == []
+    assert examine(mixed(TEXT, head.encode() + lines).replace(b"Hello", b"Hel\0lo"), [FILES[name]]) == []
+
+
+def test_nothing_is_found_of_the_message_of_the_demonstration():
+    raw = demo_message.message().as_bytes(policy=email.policy.SMTP)
+    originals = [leaf.data for leaf in start(READERS[0]).leaves(raw) if not leaf.type.startswith("text/")]
+    assert len(originals) > 2
+    assert examine(raw, originals) == []
 
 
 def test_what_is_implanted_is_in_the_message():
