@@ -58,7 +58,7 @@ MEANING = {
     HEADER_FOLDING: "folding in a place that some parsers do not unfold, a folded line of white space only, or a MIME"
     " field behind what only some take for a line end",
     HEADER_BYTES: "control bytes, or 8-bit bytes that are not UTF-8 or stand in a MIME field",
-    HEADER_SEPARATOR: "header and body not parted by an empty line, or an empty line before the header",
+    HEADER_SEPARATOR: "header and body not parted by an empty line, or an empty line before the header, or none",
     LONG_LINE: "a MIME field with a line of over 998 bytes, which some cut",
     DUPLICATE_HEADER: "a MIME field given more than once",
     MIME_VERSION: "a MIME-Version other than 1.0",

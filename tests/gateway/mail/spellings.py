@@ -38,6 +38,7 @@ def chunked(size: int) -> bytes:
     return b"".join(one[at : at + size] + b"\r\n" for at in range(0, len(one), size))
 
 
+QP_ESCAPES = SCRIPT.partition(b"\r\n\r\n")[2]
 _WHOLE_RUNS = b"".join(base64.b64encode(SECRET[at : at + 40]) + b"\r\n" for at in range(0, len(SECRET), 40))
 
 SPELLINGS: dict[str, tuple[bytes, str]] = {
@@ -177,6 +178,7 @@ SPELLINGS: dict[str, tuple[bytes, str]] = {
     "broken escapes": (text(QP_SECRET.replace(b"=\r\n", b"=ZZ=4=\r\n"), b"application/pdf", CTE + b"quoted-printable\r\n"), "quoted_printable"),
     "escape cut by the end of a line": (text(QP_SECRET.replace(b"=\r\n", b"=4\r\n"), b"application/pdf", CTE + b"quoted-printable\r\n"), "quoted_printable"),
     # header and body
+    "part without a header": (mixed(b"\r\njunk\r\n\r\nHello\r\n", PDF), "header_separator"),
     "line of a space for the empty line": (bent(b"filename=x.pdf\r\n\r\n", b"filename=x.pdf\r\n \r\n"), "header_folding"),
     "line of a tab for the empty line": (bent(b"filename=x.pdf\r\n\r\n", b"filename=x.pdf\r\n\t\r\n"), "header_folding"),
     "line of a vertical tab for the empty line": (bent(b"filename=x.pdf\r\n\r\n", b"filename=x.pdf\r\n\x0b\r\n"), "header_junk"),
@@ -185,6 +187,8 @@ SPELLINGS: dict[str, tuple[bytes, str]] = {
     "part header begins with a bare cr": (bent(b"Content-Type: application/pdf", b"\rContent-Type: application/pdf"), "bare_cr"),
     "source of a part in a text": (text(b"--outer\r\n" + SCRIPT + b"--outer--\r\n"), ""),
     "source of a part in a text, without delimiters": (text(b"see\r\n\r\n" + SCRIPT), ""),
+    "quoted-printable in a text": (text(b"see\r\n" + QP_ESCAPES + b"bye\r\n"), ""),
+    "source of a part in a text, its encoding quoted": (text(b"see\r\n\r\n" + SCRIPT.replace(b": quoted-printable", b': "quoted-printable"')), ""),
     "header behind form feeds": (TOP.replace(b"\r\n", b"\x0c") + PDF.replace(b"\r\n", b"\x0c"), "header_bytes"),
     "disposition misspelt": (bent(b"Content-Disposition: attachment", b"Content-Disposition: attachement"), "content_disposition"),
     "two dispositions in one": (bent(b"Content-Disposition: attachment", b"Content-Disposition: inline, attachment"), "content_disposition"),
