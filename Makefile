@@ -27,15 +27,21 @@ swaks a second SMTP client
 libnet-ssleay-perl lets swaks speak TLS
 openssl makes the certificates of the tests
 poppler-utils a second reader of the PDFs that we write
+libmime-tools-perl a MIME parser (of Perl) that must not find in our mail what was taken out
+gir1.2-gmime-3.0 another (GMime)
+python3-gi lets the system's Python call GMime
+ruby-mail another (of Ruby)
+$(if $(shell command -v npm),,nodejs runs three more)
+$(if $(shell command -v npm),,npm installs them: Debian has none of them)
 endef
 export RUN_PACKAGES TEST_PACKAGES
 
-.PHONY: help install image demo test check bench soak security clean
+.PHONY: help install image demo test check property parsers bench soak security clean
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST)
 
 # reads "name why" lines of $$list, installs what is missing, and says so
-INSTALL_MISSING = missing=(); while read -r name why; do \
+INSTALL_MISSING = missing=(); while read -r name why; do [ -n "$$name" ] || continue; \
 	  dpkg-query -Wf '$${db:Status-Status}' "$$name" 2>/dev/null | grep -qx installed || { missing+=("$$name"); echo "install: $$name: $$why"; }; \
 	done <<< "$$list"; \
 	[ -z "$${missing[*]}" ] || \
@@ -60,6 +66,16 @@ packages:
 test-packages:
 	@list="$$TEST_PACKAGES"; $(INSTALL_MISSING)
 
+# the MIME parsers of Node, pinned; no script of theirs runs. Without them their tests are skipped, and say so
+PARSERS := tests/gateway/mail/parsers
+build/parsers/.installed: $(PARSERS)/package.json $(PARSERS)/package-lock.json
+	@mkdir -p $(@D) && cp $^ $(@D)
+	@cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+parsers: test-packages ## the MIME parsers that the tests read our mail with
+	@$(MAKE) --no-print-directory build/parsers/.installed || echo "parsers: npm could not install those of Node"
+
 install: packages ## .venv/bin/lazaretto and the Debian packages that are missing
 	@$(MAKE) --no-print-directory $(VENV)/.installed
 	@echo "install: $$($(LAZARETTO) --version) in $(VENV)/bin/lazaretto"
@@ -70,7 +86,7 @@ image: install ## the sandbox image, built once from the Debian mirror that this
 demo: image ## a real message with real attachments through the gateway, and what was delivered
 	@$(BIN)/python -m tests.demo
 
-test: image test-packages ## everything, with the real double sandbox
+test: image test-packages parsers ## everything, with the real double sandbox
 	@$(MAKE) --no-print-directory $(VENV)/.installed-dev check
 	$(BIN)/python -m pytest
 
@@ -78,6 +94,9 @@ check: ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+property: parsers $(VENV)/.installed-dev ## eight MIME parsers look in our mail for bytes of what was taken out, and the table of it
+	@$(BIN)/python -m tests.gateway.mail.property
 
 bench: image $(VENV)/.installed-dev ## the figures of the README
 	@$(BIN)/python -m tests.bench

@@ -77,6 +77,11 @@ def _clean(value: Any) -> Any:
     return value if isinstance(value, (int, float, bool, type(None))) else printable(str(value))
 
 
+def alarm(fault: str, queue_id: str = "") -> None:
+    """A message is not sent, as what was written is not what two readers find in it: a fault of ours, to be mended."""
+    log.error("readings_differ", queue_id=queue_id, fault=fault)
+
+
 @dataclass(slots=True)
 class Ticket:
     """One message's line in the log, filled in on its way."""

@@ -34,6 +34,7 @@ class Kind(enum.StrEnum):
     BUSY_SANDBOX = "busy_sandbox"
     DEADLINE = "deadline"
     HOUSE_BROKEN = "house_broken"
+    READINGS_DIFFER = "readings_differ"  # a fault of the mail room, found before anything was sent
     NO_SANDBOX = "no_sandbox"
     NO_STORAGE = "no_storage"
     NEXT_HOP_DOWN = "next_hop_down"
@@ -87,6 +88,7 @@ TABLE: Final[dict[Kind, tuple[int, str, str]]] = {
     Kind.BUSY_SANDBOX: (451, "4.4.5", f"Too many attachments under way, {_LATER}"),
     Kind.DEADLINE: (451, "4.4.5", f"Message took too long to make safe, {_LATER}"),
     Kind.HOUSE_BROKEN: (451, "4.3.0", f"Temporary failure, {_LATER}"),
+    Kind.READINGS_DIFFER: (451, "4.3.0", f"Message cannot be made safe at present, {_LATER}"),
     Kind.NO_SANDBOX: (451, "4.3.0", f"Attachments cannot be made safe at present, {_LATER}"),
     Kind.NO_STORAGE: (451, "4.3.1", f"Not enough storage, {_LATER}"),
     Kind.NEXT_HOP_DOWN: (451, "4.4.1", f"Next hop does not take mail at present, {_LATER}"),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway import maillog
 from gateway.originals.store import StorageError
 from gateway.outcome import Kind, Outcome, outcome
-from gateway.sanitise import sanitise
+from gateway.sanitise import ReadingsDifferError, sanitise
 from sandbox.client import SandboxBusyError, SandboxUnavailableError
 
 if TYPE_CHECKING:
@@ -63,6 +63,9 @@ async def handle(rooms: Rooms, envelope: Envelope, untrusted_message: bytes) -> 
         ended = outcome(Kind.BUSY_SANDBOX, str(error))
     except SandboxUnavailableError as error:
         ended = outcome(Kind.NO_SANDBOX, str(error))
+    except ReadingsDifferError as error:
+        maillog.alarm(str(error), ticket.queue_id)
+        ended = outcome(Kind.READINGS_DIFFER, str(error))
     except (StorageError, OSError) as error:
         ended = outcome(Kind.NO_STORAGE, str(error))
     except asyncio.CancelledError:

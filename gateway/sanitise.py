@@ -1,9 +1,10 @@
 """The safe half of the way, shared by `serve` and `filter`: message in, safe message and what became of each part out.
 
 Trusts the sandbox's client to answer with a file of ours or a typed reason. Fails with SandboxUnavailableError where
-no sandbox can be had, OSError where the work directory cannot be written, and by cancellation; never by what is in
-the message. Bounds: `[message] parallel_parts` decoded parts in memory at once, `Policy.most_bytes` for what the
-message may become: the largest flattened parts give way to a notice, so that the next hop does not bounce all of it.
+no sandbox can be had, OSError where the work directory cannot be written, ReadingsDifferError where what was written
+is not what two readers find in it, and by cancellation; never by what is in the message. Bounds:
+`[message] parallel_parts` decoded parts in memory at once, `Policy.most_bytes` for what the message may become: the
+largest flattened parts give way to a notice, so that the next hop does not bounce all of it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.mail.filename import flattened_name
 from gateway.mail.parse import parse
-from gateway.mail.plan import MESSAGE_TOO_LARGE, Action, make_plan
+from gateway.mail.plan import AMBIGUOUS, MESSAGE_TOO_LARGE, WHOLE, Action, make_plan
 from gateway.mail.rebuild import rebuild
 from gateway.mail.record import PartRecord, records
 from gateway.mail.result import Removed, Result, Safe
+from gateway.mail.witness import objection
 from gateway.originals.store import new_id
 from sandbox.client import Flattened, NotFlattened, Want, unless_disguised
 
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from sandbox.client import Sandbox
 
 _FRAME: Final = 1024  # bytes of header, boundary and notice that a part may bring along
+
+
+class ReadingsDifferError(Exception):
+    """What was to be sent reads differently for two parsers, or holds what should be gone: a fault of the mail room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ async def sanitise(untrusted_message: bytes, settings: Settings, sandbox: Sandbo
     original_id = new_id()
     results, answers = await _flattened(plan, len(untrusted_message), original_id, settings, sandbox)
     removed = any(isinstance(result, Removed) for result in results.values())
-    content = await asyncio.to_thread(rebuild, message, plan, results)
+    content = await asyncio.to_thread(_written, message, plan, results, settings)
     ended = tuple(records(plan, results))
     return Sanitised(content, None, plan.ambiguities, ended, original_id if removed else "", answers)
 
@@ -76,6 +82,13 @@ def _read(untrusted_message: bytes, settings: Settings) -> tuple[Message, Plan]:
     return message, make_plan(message, settings.policy)
 
 
+def _written(message: Message, plan: Plan, results: dict[str, Result], settings: Settings) -> bytes:
+    content = rebuild(message, plan, results)
+    if fault := objection(message, plan, results, content, settings.mail):
+        raise ReadingsDifferError(fault)
+    return content
+
+
 class _Bench:
     """Flattens the parts of one message; its files lie in a directory of the message's own."""
 
@@ -85,6 +98,7 @@ class _Bench:
         self._directory = directory
         self._turn = asyncio.Semaphore(parallel)
         self._room = room
+        self._taken = 0
         self.answers: dict[str, Flattened | NotFlattened] = {}
         self.files: dict[str, Flattened] = {}  # those that there is room for
 
@@ -106,13 +120,15 @@ class _Bench:
         self.answers[step.part] = answer
         if isinstance(answer, Flattened):
             self.files[step.part] = answer
+            self._taken += _encoded(answer.size)
             self._make_room()
 
     def _make_room(self) -> None:
         """Drop the largest files until the rest fits, at once, so that the disk is bounded too."""
-        while self.files and sum(_encoded(file.size) for file in self.files.values()) > self._room:
-            largest = max(self.files, key=lambda part: self.files[part].size)
-            self.files.pop(largest).path.unlink(missing_ok=True)
+        while self.files and self._taken > self._room:
+            largest = self.files.pop(max(self.files, key=lambda part: self.files[part].size))
+            largest.path.unlink(missing_ok=True)
+            self._taken -= _encoded(largest.size)
 
 
 def _encoded(size: int) -> int:
@@ -121,7 +137,7 @@ def _encoded(size: int) -> int:
 
 
 def _results(plan: Plan, bench: _Bench | None, original_id: str) -> dict[str, Result]:
-    results: dict[str, Result] = {}
+    results: dict[str, Result] = {WHOLE: Removed(AMBIGUOUS, "", original_id)} if plan.held else {}
     for step in plan.steps:
         if step.action is Action.REMOVE:
             results[step.part] = Removed(step.reason, "", original_id)

@@ -22,7 +22,7 @@ import structlog
 from gateway import config, maillog
 from gateway.lazy_sandbox import LazySandbox
 from gateway.originals.store import Originals, StorageError
-from gateway.sanitise import Sanitised, sanitise
+from gateway.sanitise import ReadingsDifferError, Sanitised, sanitise
 from sandbox.client import SandboxUnavailableError, open_sandbox
 
 if TYPE_CHECKING:
@@ -94,6 +94,9 @@ class _TemporaryFailure:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, ReadingsDifferError):
+            maillog.alarm(str(error))
+            sys.exit(os.EX_TEMPFAIL)
         if isinstance(error, Exception):
             expected = isinstance(error, (SandboxUnavailableError, StorageError, OSError))
             log.error("house_broken", reason=str(error), exc_info=None if expected else error)

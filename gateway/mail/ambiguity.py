@@ -18,9 +18,11 @@ HEADER_NAME = "header_name"
 HEADER_FOLDING = "header_folding"
 HEADER_BYTES = "header_bytes"
 HEADER_SEPARATOR = "header_separator"
+LONG_LINE = "long_line"
 DUPLICATE_HEADER = "duplicate_header"
 MIME_VERSION = "mime_version"
 CONTENT_TYPE = "content_type"
+DEFAULT_TYPE = "default_type"
 DUPLICATE_PARAMETER = "duplicate_parameter"
 CONTENT_ENCODING = "content_encoding"
 CONTENT_DISPOSITION = "content_disposition"
@@ -56,17 +58,19 @@ MEANING = {
     HEADER_FOLDING: "folding in a place that some parsers do not unfold, a folded line of white space only, or a MIME"
     " field behind what only some take for a line end",
     HEADER_BYTES: "control bytes, or 8-bit bytes that are not UTF-8 or stand in a MIME field",
-    HEADER_SEPARATOR: "header and body not parted by an empty line, or an empty line before the header",
+    HEADER_SEPARATOR: "header and body not parted by an empty line, or an empty line before the header, or none",
+    LONG_LINE: "a MIME field with a line of over 998 bytes, which some cut",
     DUPLICATE_HEADER: "a MIME field given more than once",
     MIME_VERSION: "a MIME-Version other than 1.0",
     CONTENT_TYPE: "a Content-Type that is not type/subtype with well-formed parameters, or holds comments",
+    DEFAULT_TYPE: "a part of a digest without a type: a message for some, a text for others",
     DUPLICATE_PARAMETER: "a parameter given more than once",
     CONTENT_ENCODING: "a Content-Transfer-Encoding that is unknown, misspelt or commented",
     CONTENT_DISPOSITION: "a Content-Disposition other than inline or attachment with well-formed parameters",
-    FILENAME_CONFLICT: "several file names for one part",
+    FILENAME_CONFLICT: "several file names for one part, or one in a charset or with escapes that not all decode",
     BOUNDARY_MISSING: "a multipart without a boundary",
-    BOUNDARY_SYNTAX: "a boundary that is overlong, encoded, escaped, holds a comma or what RFC 2046 does not allow, or"
-    " is given for what is no multipart",
+    BOUNDARY_SYNTAX: "a boundary that is overlong, encoded, escaped, nothing but dashes, holds a comma or what RFC 2046"
+    " does not allow, stands inside another parameter, or is given for what is no multipart",
     BOUNDARY_PREFIX: "a boundary that equals or begins with that of an enclosing multipart, or the other way round",
     DELIMITER: "a line like a delimiter, but with other dashes, case, leading or trailing bytes, or inside a line",
     NO_PARTS: "a multipart in which no delimiter is found",
@@ -74,7 +78,7 @@ MEANING = {
     PREAMBLE: "more than a plain remark before the first delimiter",
     EPILOGUE: "more than a plain remark after the closing delimiter, or parts there",
     ENCODED_CONTAINER: "a transfer encoding around a multipart or a message",
-    BASE64: "base64 with other bytes, padding before the end, or of a wrong length",
+    BASE64: "base64 with other bytes, padding before the end, of a wrong length, or with lines that end inside a group",
     QUOTED_PRINTABLE: "quoted-printable with broken or lower-case escapes or spaces after a soft line break",
     UUENCODE: "a uuencoded body: no transfer encoding of MIME",
     FRAGMENT: "message/partial or message/external-body: the content is elsewhere",

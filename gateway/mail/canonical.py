@@ -9,7 +9,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from gateway.mail.entity import CRLF, Entity, content_field, content_id_field, multipart_entity, token_param
+from gateway.mail.entity import (
+    CRLF,
+    Entity,
+    content_field,
+    content_id_field,
+    held_entity,
+    multipart_entity,
+    token_param,
+)
 from gateway.mail.filename import header_parameters, safe_filename
 from gateway.mail.tree import Header, Kind, Part
 
@@ -24,6 +32,8 @@ _NAME = re.compile(rb"[!-9;-~]{1,76}")
 _LINE_ENDS = re.compile(rb"\r\n|\r|\n")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+")
 _UNICODE_LINE_ENDS = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
+# behind what only some take for a line end: another field, and with it all that may follow, down to a body
+_ANOTHER_FIELD = re.compile(rb"(?:[\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9])[ \t]*[!-9;-~]{1,76}[ \t]*:")
 _FIELD_INSIDE = re.compile(rb"(?i)(content-[a-z-]{1,30}|mime-version)[ \t]*:")
 _EIGHT_BIT = re.compile(rb"[\x80-\xff]{1,20}")
 _LONG = 998  # RFC 5322 section 2.1.1
@@ -32,8 +42,14 @@ _VALUE_BYTES = 60_000  # of one field; with its folding it stays below the bound
 
 
 def write(root: Part, fragments: Fragments) -> bytes:
-    """The message: kept fields, MIME fields of ours, body."""
+    """The message: kept fields, MIME fields of ours, body; where it is held, behind a notice that says so."""
     entity = _entity(root, fragments, is_root=True)
+    if fragments.held:
+        entity = held_entity(entity, fragments.held_id, fragments.boundaries.fresh())
+    return _written(root, entity)
+
+
+def _written(root: Part, entity: Entity) -> bytes:
     lines = [*_kept_fields(root.headers, root.source), b"MIME-Version: 1.0", *entity.fields]
     body = entity.body if entity.body.endswith(CRLF) else entity.body + CRLF
     return CRLF.join([*lines, b"", body])
@@ -58,7 +74,7 @@ def _entity(part: Part, fragments: Fragments, *, is_root: bool) -> Entity:
 
 def _message(part: Part, fragments: Fragments) -> Entity:
     """An attached message, its own parts written anew inside it (RFC 2046 section 5.2.1)."""
-    body = write(part.children[0], fragments)
+    body = _written(part.children[0], _entity(part.children[0], fragments, is_root=True))
     fields = [content_field("Content-Type", "message/rfc822", [])]
     if not body.isascii():
         fields.append(b"Content-Transfer-Encoding: 8bit")
@@ -90,7 +106,7 @@ def _kept_fields(headers: tuple[Header, ...], source: bytes) -> list[bytes]:
 
 def _value(untrusted_value: bytes) -> bytes:
     """The value with its own folding, without what some parser could stumble over."""
-    value = untrusted_value[:_VALUE_BYTES]
+    value = _ANOTHER_FIELD.split(untrusted_value[:_VALUE_BYTES], maxsplit=1)[0]
     try:
         value.decode()
     except UnicodeDecodeError:  # RFC 6532 allows UTF-8 and nothing else

@@ -53,7 +53,7 @@ def oddities(untrusted_body: bytes, encoding: str) -> frozenset[str]:
 
 
 def _odd_base64(body: bytes) -> frozenset[str]:
-    """RFC 2045 section 6.8, RFC 4648 section 3.3: only the alphabet and line ends, padding at the end."""
+    """RFC 2045 section 6.8, RFC 4648 section 3.3: only the alphabet and line ends, padding at the end; whole groups."""
     data = body.translate(None, b"\r\n")
     core = data.rstrip(b"=")
     padding = len(data) - len(core)
@@ -62,6 +62,7 @@ def _odd_base64(body: bytes) -> frozenset[str]:
         or len(data) % 4 != 0
         or padding > 2  # noqa: PLR2004 - two is the most that RFC 4648 section 4 knows
         or bool(_LINE_INSIDE.search(body.strip(b"\r\n")))
+        or any(length % 4 for length in set(map(len, body.rstrip(b"\r\n").split(b"\r\n"))))  # some decode line by line
     )
     return frozenset({ambiguity.BASE64} if odd else ())
 

@@ -54,6 +54,19 @@ _PARAGRAPH = re.compile(rb"[^\r\n]*(?:(?:\r\n|\n|\r)(?!--)[^\r\n]+)*")
 _MIME_LINES = re.compile(
     rb"(?im)^[^A-Za-z\r\n]{0,20}content-(?:type|transfer-encoding|disposition)[^A-Za-z\r\n]{0,20}:"
 )
+# the header of a part that is quoted in a text, with its empty line; more lines than these no program writes
+_PART_HEADER = re.compile(
+    rb"(?im)^(?:content-(?:type|transfer-encoding|disposition)[ \t]*:[^\r\n]*)"
+    rb"(?:\r\n(?:[!-9;-~]{1,60}:[^\r\n]*|[ \t]+[^\r\n]+)){0,30}\r\n[ \t]*\r\n"
+)
+_PART_FILE = re.compile(
+    rb"(?i)content-disposition[ \t]*:[ \t]*attach|name[*0-9]*[ \t]*="
+    rb"|content-type[ \t]*:[ \t]*(?!text/|multipart/|message/)[a-z]+/"
+)
+_PART_ENCODING = re.compile(rb"(?i)content-transfer-encoding[ \t]*:[^\r\n]{0,80}?(?:(quoted)|(base)|(uu))")
+_ESCAPES = re.compile(rb"(?m)^(?:(?:=[0-9A-Fa-f]{2}){12,}=?(?:\r\n|\Z))+")  # lines of nothing but escapes
+_PART_NAME = re.compile(rb"(?i)name=\"?([^\";\r\n]{1,200})")
+_PART_END = re.compile(rb"\r\n--[^\s-]|\Z")
 _B64_SUSPICIOUS = 60  # bytes from which on any run counts as one in a message that parsers read differently
 _LOOK_BACK = 600  # bytes before a run in which an armor line or a MIME field is looked for
 
@@ -62,7 +75,7 @@ _LOOK_BACK = 600  # bytes before a run in which an armor line or a MIME field is
 class Block:
     """A file inside a text."""
 
-    kind: str  # uu, yenc, binhex, data, ics, b64 or mime
+    kind: str  # uu, yenc, binhex, data, ics, b64, qp, part or mime
     start: int
     end: int
     untrusted_name: str = ""
@@ -77,8 +90,8 @@ def find_blocks(untrusted_text: bytes, media_type: str, *, suspicious: bool) -> 
         found += _calendar(untrusted_text)
     found += _data_uris(untrusted_text, only_base64=media_type == "text/plain")
     found += _base64(untrusted_text, suspicious=suspicious)
-    if suspicious:
-        found += _mime(untrusted_text)
+    found += _escapes(untrusted_text)
+    found += _mime(untrusted_text) if suspicious else _quoted_parts(untrusted_text)
     return _apart(found, len(untrusted_text))
 
 
@@ -256,6 +269,31 @@ def _is_file(text: bytes, run: re.Match[bytes], *, suspicious: bool) -> bool:
         return not (last in _LINK and content.has_short_magic(data))
     is_odd = suspicious and last in _B64_FREE and run.end() - run.start() >= _B64_SUSPICIOUS
     return is_odd and not _HEX.fullmatch(run[0]) and not _ARMOR_BEFORE.search(before)
+
+
+def _escapes(text: bytes) -> list[Block]:
+    """Lines of quoted-printable that are a file by their bytes; those of a text in another script stay."""
+    runs = [(run, decode.content_of(run[0], decode.QUOTED_PRINTABLE)) for run in _ESCAPES.finditer(text)]
+    return [Block("qp", run.start(), run.end(), content=data) for run, data in runs if content.is_binary(data)]
+
+
+def _quoted_parts(text: bytes) -> list[Block]:
+    """Encoded files of a message whose source stands in a text: who looks for parts without a boundary finds them."""
+    found = []
+    position = 0
+    while match := _PART_HEADER.search(text, position):
+        position = match.end()
+        encoding = _PART_ENCODING.search(match[0])
+        if not encoding or not _PART_FILE.search(match[0]):
+            continue
+        end = _PART_END.search(text, position - 2)
+        position = max(end.start() if end else len(text), position)  # a part inside it goes with it: each byte once
+        name = _PART_NAME.search(match[0])
+        how = (decode.QUOTED_PRINTABLE, decode.BASE64, decode.UUENCODE)[(encoding.lastindex or 1) - 1]
+        data = decode.content_of(text[match.end() : position], how)
+        if data:
+            found.append(Block("part", match.end(), position, to_text(name[1]) if name else "", content=data))
+    return found
 
 
 def _mime(text: bytes) -> list[Block]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from gateway.mail.content import crlf
 from gateway.mail.filename import flattened_name, header_parameters, safe_filename
-from gateway.mail.notice import notice
+from gateway.mail.notice import held_notice, notice
 
 if TYPE_CHECKING:
     from gateway.mail.result import Removed, Safe
@@ -127,6 +127,12 @@ def notice_entity(name: str, declared: str, removed: Removed, *, displayed: bool
     file_name = safe_filename(f"{name or 'part'}.removed.txt")
     disposition = content_field("Content-Disposition", "attachment", header_parameters("filename", file_name))
     return text_entity("text/plain", ["charset=utf-8"], text.encode(), [] if displayed else [disposition])
+
+
+def held_entity(entity: Entity, removal_id: str, boundary: str) -> Entity:
+    """A message that is held: the notice that says so, then what goes on of it."""
+    note = text_entity("text/plain", ["charset=utf-8"], held_notice(removal_id).encode(), [])
+    return multipart_entity("mixed", [], [note, entity], boundary)
 
 
 def multipart_entity(subtype: str, params: list[str], parts: list[Entity], boundary: str) -> Entity:

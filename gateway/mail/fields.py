@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.mail import ambiguity, decode
-from gateway.mail.filename import candidates, decode_words, to_text
+from gateway.mail.filename import candidates, decode_words, is_plainly_encoded, to_text
+from gateway.mail.tree import Kind
 
 if TYPE_CHECKING:
     from gateway.mail.tree import Bounds, Header
@@ -25,6 +26,7 @@ _QUOTED = rb'"(?:[^"\\\r\n]|\\[ -~]|\r\n[ \t])*"'
 _TYPE = re.compile(rb"[ \t]*(" + _TOKEN + rb")/(" + _TOKEN + rb")[ \t]*(?=;|\Z)")
 _WORD = re.compile(rb"[ \t]*(" + _TOKEN + rb")[ \t]*(?=;|\Z)")
 _PARAM = re.compile(rb";[ \t]*(?:\r\n[ \t]+)?(" + _TOKEN + rb")=(" + _TOKEN + rb"|" + _QUOTED + rb")[ \t]*(?=;|\Z)")
+_ESCAPE = re.compile(rb'\\[^"]')  # some keep the backslash, some take the quote behind an escaped one for escaped
 _LAST = re.compile(rb";?[ \t]*")
 _LOOSE_PARAM = re.compile(rb"([A-Za-z][A-Za-z0-9*-]{0,40})[ \t\r\n]*=[ \t\r\n]*(\"[^\"]{0,4096}\"?|[^;\r\n]{0,4096})")
 _LOOSE_BOUNDARY = re.compile(rb"(?i)b?oundary[^=]{0,64}=[ \t\r\n]*(\"(?:[^\"\\]|\\.){0,2048}\"?|[^;\r\n]{0,2048})")
@@ -51,6 +53,7 @@ _MIME_FIELDS = frozenset(
     {"content-type", "content-transfer-encoding", "content-disposition", "content-id", "mime-version"}
 )
 _VERSION = re.compile(rb"[ \t]*1\.0[ \t]*(?:\([^\r\n]*\)[ \t]*)?")  # RFC 2045 section 4 allows a comment here
+_LONG = 998  # RFC 5322 section 2.1.1
 _MAX_BOUNDARIES = 12  # of one multipart; more readings than that of one field are noise
 
 
@@ -63,6 +66,7 @@ class Fields:
     encodings: list[str] = field(default_factory=list)
     disposition: str = ""
     filenames: list[str] = field(default_factory=list)
+    stray_filenames: list[str] = field(default_factory=list)  # under the parameter of the other field
     content_id: str = ""
     boundaries: list[bytes] = field(default_factory=list)
     notes: set[str] = field(default_factory=set)
@@ -79,6 +83,17 @@ class Fields:
             name in {"message/rfc822", "message/global", "message/news", "message/rfc2822"} for name in self.types
         )
 
+    @property
+    def kind(self) -> Kind:
+        """What the part is read as; what can be read as a file too stays whole, and is replaced as one."""
+        if len(self.types) > 1:
+            as_text = all(name.startswith("multipart") or name in ("text/plain", "text/html") for name in self.types)
+            as_file = not as_text or bool(self.filenames) or self.disposition == "attachment"
+            return Kind.MULTIPART if self.is_multipart and not as_file else Kind.LEAF
+        if self.is_multipart:
+            return Kind.MULTIPART
+        return Kind.MESSAGE if self.is_message else Kind.LEAF
+
 
 def read_fields(headers: list[Header], bounds: Bounds, default: str = TEXT) -> Fields:
     """Read Content-Type, -Transfer-Encoding, -Disposition and -ID, however often each is given."""
@@ -93,6 +108,8 @@ def read_fields(headers: list[Header], bounds: Bounds, default: str = TEXT) -> F
         value = header.value[: bounds.header_field]
         if _CONTROL.search(value) or not value.isascii():
             found.notes.add(ambiguity.HEADER_BYTES)
+        if len(value) > _LONG - len(header.name) and _has_long_line(header.name.encode() + b":" + value):
+            found.notes.add(ambiguity.LONG_LINE)
         _READERS[header.name](found, value)
     found.types = list(dict.fromkeys(found.types)) or [default]
     found.encodings = list(dict.fromkeys(found.encodings)) or [decode.IDENTITY]
@@ -109,9 +126,14 @@ def read_fields(headers: list[Header], bounds: Bounds, default: str = TEXT) -> F
     return found
 
 
+def _has_long_line(field_bytes: bytes) -> bool:
+    return max(map(len, field_bytes.split(b"\r\n"))) > _LONG
+
+
 def _one_spelling(found: Fields) -> list[str]:
-    names = {" ".join(name.split()).casefold(): name for name in reversed(found.filenames)}
-    if len(names) > 1:
+    given = [*found.filenames, *found.stray_filenames]
+    names = {" ".join(name.split()).casefold(): name for name in reversed(given)}
+    if len(names) > 1 or (names and not found.filenames):
         found.notes.add(ambiguity.FILENAME_CONFLICT)
     return list(reversed(names.values()))
 
@@ -121,23 +143,36 @@ def _content_type(found: Fields, value: bytes) -> None:
     params = _strict_params(found, value, match.end()) if match else None
     if match and params is not None:
         found.types.append(f"{match[1].decode()}/{match[2].decode()}".lower())
+        if found.is_multipart and match[1].lower() != b"multipart":
+            found.notes.add(ambiguity.CONTENT_TYPE)  # "multiparts" is one for those who compare beginnings
     else:
         found.notes.add(ambiguity.CONTENT_TYPE)
         found.types.extend(_loose_types(value))
         params = _loose_params(value)
         found.boundaries.extend(_loose_boundaries(value))
+    if any(_LOOSE_BOUNDARY.search(text.encode("latin-1")) for name, text in params):  # for those who cut at semicolons
+        found.notes.add(ambiguity.BOUNDARY_SYNTAX)
+        found.boundaries.extend(_loose_boundaries(value))
     for name, text in params:
         found.params.setdefault(name, text)
-    found.filenames.extend(candidates(params, "name"))
-    found.filenames.extend(candidates(params, "filename"))
+    _names(found, params, "name", "filename")
     _boundary(found, params)
+
+
+def _names(found: Fields, params: list[tuple[str, str]], *bases: str) -> None:
+    """The first base is the field's own; the other one is read by some only."""
+    for base, names in zip(bases, (found.filenames, found.stray_filenames), strict=True):
+        names.extend(candidates(params, base))
+        if not is_plainly_encoded(params, base):
+            found.notes.add(ambiguity.FILENAME_CONFLICT)
 
 
 def _boundary(found: Fields, params: list[tuple[str, str]]) -> None:
     for name, text in params:
         if name.split("*")[0] != "boundary":
             continue
-        if name != "boundary" or not _BOUNDARY.fullmatch(text) or decode_words(text) != text:
+        plain = _BOUNDARY.fullmatch(text) and text.strip("-") and decode_words(text) == text
+        if name != "boundary" or not plain:
             found.notes.add(ambiguity.BOUNDARY_SYNTAX)
             found.boundaries.extend(reading.encode("latin-1", "replace") for reading in _readings(text))
         found.boundaries.append(text.encode("latin-1", "replace"))
@@ -182,6 +217,9 @@ def _strict_params(found: Fields, value: bytes, position: int) -> list[tuple[str
             text = re.sub(rb"\\(.)", rb"\1", text[1:-1].replace(b"\r\n", b""))
             if name == "boundary" and b"\\" in match[2]:
                 found.notes.add(ambiguity.BOUNDARY_SYNTAX)
+            elif _ESCAPE.search(match[2]):
+                is_name = name.split("*")[0] in ("name", "filename")
+                found.notes.add(ambiguity.FILENAME_CONFLICT if is_name else ambiguity.CONTENT_TYPE)
         if name in seen:
             found.notes.add(ambiguity.DUPLICATE_PARAMETER)
         seen.add(name)
@@ -211,7 +249,7 @@ def _loose_types(value: bytes) -> list[str]:
 
 
 def _encoding(found: Fields, value: bytes) -> None:
-    text = value.strip(b" \t").decode("latin-1").lower()
+    text = value.lstrip(b" \t").decode("latin-1").lower()  # blanks behind it make it another word for some
     if text in _ENCODINGS:
         found.encodings.append(_ENCODINGS[text])
         return
@@ -230,8 +268,7 @@ def _disposition(found: Fields, value: bytes) -> None:
         params = params if params is not None else _loose_params(value)
         word = word or "attachment"  # RFC 2183 section 2.8: what is unknown is an attachment
     found.disposition = "attachment" if "attachment" in {found.disposition, word} else word
-    found.filenames.extend(candidates(params, "filename"))
-    found.filenames.extend(candidates(params, "name"))
+    _names(found, params, "filename", "name")
 
 
 def _content_id(found: Fields, value: bytes) -> None:

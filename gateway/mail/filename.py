@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import re
 import unicodedata
 from urllib.parse import quote, unquote_to_bytes
 
-NAME_BYTES = 200  # of UTF-8; file systems take 255 and some suffix of ours still has to fit
+from gateway.mail.content import is_ascii_charset
+
+# of UTF-8; file systems take 255 and some suffix of ours still has to fit, and `header_parameters` needs no more than
+# ten pieces: readers that sort *10 before *2 put more together in another order
+NAME_BYTES = 150
+_OF_FIELDS = frozenset("=;")  # where some would see another parameter, or an encoded word
+_PIECE = 54  # bytes of a name on one line of a header, escapes counted: the line stays within 78
 FALLBACK = "attachment"
 
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
@@ -25,6 +32,8 @@ _RESERVED = re.compile(r"(?i)^(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]
 _TOKEN = re.compile(r"[A-Za-z0-9!#$&+^_`{}~.-]+")
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}$")
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# of Python alone, or no charsets of mail
+_NOT_OF_MAIL = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "charmap"})
 _SLOW_CODECS = frozenset({"punycode", "idna"})  # quadratic, and no charset of mail
 
 
@@ -74,6 +83,34 @@ def candidates(params: list[tuple[str, str]], base: str) -> list[str]:
     if sections:
         extended.append(_joined(sections))
     return list(dict.fromkeys(value for value in plain + extended if value))
+
+
+def is_plainly_encoded(params: list[tuple[str, str]], base: str) -> bool:
+    """True where all who decode RFC 2047 and RFC 2231 get the same name: charsets that are known, and fit the bytes."""
+    for name, value in params:
+        found = _SECTION.match(name)
+        if not found or found[1] != base:
+            continue
+        if any(not _fits(word[1].split("*")[0], b"") for word in _WORD.finditer(value)):
+            return False
+        if (found[3] or name.endswith("*")) and found[2] in (None, "0"):
+            charset, _, text = value.partition("'")
+            _, quote_mark, text = text.partition("'")
+            whole = b"" if found[2] else unquote_to_bytes(text)  # the first of several may end inside a character
+            if not quote_mark or not _fits(charset, whole):
+                return False
+    return True
+
+
+def _fits(charset: str, data: bytes) -> bool:
+    try:
+        name = codecs.lookup(charset or "ascii").name
+        if name.replace("_", "-") in _NOT_OF_MAIL:
+            return False
+        data.decode(name)
+    except (LookupError, ValueError):
+        return False
+    return is_ascii_charset(charset)
 
 
 def _extended(value: str, rest: str = "") -> str:
@@ -136,12 +173,16 @@ def header_parameters(parameter: str, safe_name: str) -> list[str]:
     """Write a name as header parameters, one a line: a token or quoted string, else RFC 2231 in pieces of one line."""
     if _TOKEN.fullmatch(safe_name) and len(safe_name) <= 60:  # noqa: PLR2004 - what fits on a line of 76 with its name
         return [f'{parameter}="{safe_name}"']
-    if safe_name.isascii() and safe_name.isprintable() and len(safe_name) <= 60 and "=?" not in safe_name:  # noqa: PLR2004
+    if safe_name.isascii() and safe_name.isprintable() and len(safe_name) <= 60 and not _OF_FIELDS & set(safe_name):  # noqa: PLR2004
         escaped = safe_name.replace("\\", "").replace('"', "'")
         return [f'{parameter}="{escaped}"']
     encoded = quote(safe_name, safe="")
     if len(encoded) <= 55:  # noqa: PLR2004
         return [f"{parameter}*=UTF-8''{encoded}"]
-    pieces = re.findall(r"(?:%..|[^%]){1,18}", encoded)  # 18 escapes are 54 bytes
+    pieces = [""]
+    for character in (quote(char, safe="") for char in safe_name):  # whole characters: some decode each piece alone
+        if len(pieces[-1]) + len(character) > _PIECE:
+            pieces.append("")
+        pieces[-1] += character
     pieces[0] = "UTF-8''" + pieces[0]
     return [f"{parameter}*{number}*={piece}" for number, piece in enumerate(pieces)]

@@ -32,7 +32,7 @@ from gateway.mail.plan import (
     part_content,
     text_content,
 )
-from gateway.mail.record import outcome_of
+from gateway.mail.record import held_id, outcome_of
 from gateway.mail.result import Removed, Result, Safe
 from sandbox.client import Want
 
@@ -49,6 +49,8 @@ class Fragments:
 
     def __init__(self, raw: bytes, plan: Plan, results: Mapping[str, Result]) -> None:
         self.boundaries = Boundaries(raw)
+        self.held = plan.held
+        self.held_id = held_id(results)
         self._results = results
         self._steps: dict[str, Step] = {}
         self._blocks: dict[str, list[Step]] = {}

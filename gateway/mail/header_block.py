@@ -23,11 +23,6 @@ _STRICT = re.compile(rb"[!-9;-~]+:")  # RFC 5322 section 2.2
 _NAME_BYTES = 200  # the longest field names in use have some 60
 _MIME_NAME = re.compile(r"content-|mime-version$")
 _MIME_LINE = re.compile(rb"(?i)[\r\n][\x00-\x20\x7f-\xff]{0,8}(?:content-[a-z-]+|mime-version)[\x00-\x20]{0,8}:")
-# behind an empty line: the header that those find who skip empty lines
-_MIME_AHEAD = re.compile(
-    rb"(?i)[\x00-\x20]{0,200}(?:(?:[!-9;-~]{1,200}:|[ \t])[^\r\n]{0,998}[\r\n]+){0,30}"
-    rb"(?:content-[a-z-]+|mime-version)[ \t]*:"
-)
 _BLANK = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 # a folded line that those who strip lines first take for a field; in DKIM's h= lists no value follows the name
 _FOLDED_MIME = re.compile(
@@ -75,7 +70,7 @@ def read_block(
         text = line[1] if line else b""
         after = line.end() if line else stop
         if not text:
-            return _at_empty_line(block, raw, position, after)
+            return _at_empty_line(block, position, after)
         if text[0] in b"-\0\t\v\f " and is_delimiter(position):
             return _ended(block, position, separated=False)
         if _is_field(text):
@@ -99,10 +94,10 @@ def read_block(
     return _ended(block, position, separated=True)
 
 
-def _at_empty_line(block: Block, raw: bytes, position: int, after: int) -> Block:
-    """End the header as RFC 5322 section 2.1 has it; who skips empty lines before a header may find one behind it."""
+def _at_empty_line(block: Block, position: int, after: int) -> Block:
+    """End the header (RFC 5322 section 2.1); who skips empty lines before a header takes what follows for one."""
     block.end, block.body = position, after
-    if not block.headers and _MIME_AHEAD.match(raw, after):
+    if not block.headers:
         block.notes.add(ambiguity.HEADER_SEPARATOR)
     return block
 

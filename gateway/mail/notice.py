@@ -41,6 +41,15 @@ _UNKNOWN_REASON = "It could not be made safe."
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,63}/[a-z0-9!#$&^_.+-]{1,63}")
 
 
+def held_notice(removal_id: str) -> str:
+    """What stands before the text of a message that is held."""
+    return (
+        "This message is built so that mail programs read it in different ways, so it was held.\n"
+        "Below is its text, as it was read here; what was attached to it is not with it.\n\n"
+        f"The original message is kept. To ask your administrator for it, give this id: {removal_id}\n"
+    )
+
+
 def notice(name: str, declared: str, found: str, reason: str, removal_id: str) -> str:
     """Write the notice, lines ended by LF; `name` is a safe name."""
     lines = [

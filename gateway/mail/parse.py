@@ -134,11 +134,13 @@ class _Parser:
         if start and ambiguity.HEADER_SEPARATOR in block.notes:
             self.cut = True
         fields = read_fields(block.headers, self.bounds, default)
+        if default != TEXT and not any(header.name == "content-type" for header in block.headers):
+            self.notes.add(ambiguity.DEFAULT_TYPE)
         if default != TEXT and not block.headers:  # RFC 2046 section 5.1.5: the message of a digest follows
             block.notes.discard(ambiguity.HEADER_SEPARATOR)
         self.notes |= block.notes | fields.notes
         self.position = block.body
-        kind = _kind(fields)
+        kind = fields.kind
         limit = block.limit
         if kind is not Kind.LEAF and depth + 1 >= self.bounds.depth:
             limit = limit or ambiguity.TOO_DEEP
@@ -379,17 +381,6 @@ class _Parser:
         parser = _Parser(b"\r\n".join([*fields, b"", content]), self.bounds, self.notes, self.spent)
         part = parser.run(node.depth + 1, "")
         return part if part.kind is Kind.MULTIPART else None
-
-
-def _kind(fields: Fields) -> Kind:
-    """What a part is read as; where its header can be read as a file too, it stays whole, to be replaced as one."""
-    if len(fields.types) > 1:
-        as_text = all(name.startswith("multipart") or name in ("text/plain", "text/html") for name in fields.types)
-        as_file = not as_text or bool(fields.filenames) or fields.disposition == "attachment"
-        return Kind.MULTIPART if fields.is_multipart and not as_file else Kind.LEAF
-    if fields.is_multipart:
-        return Kind.MULTIPART
-    return Kind.MESSAGE if fields.is_message else Kind.LEAF
 
 
 def _container(fields: Fields, node: _Node) -> str:

@@ -38,6 +38,7 @@ SIGNATURE_VOID = "signature_void"
 HIDDEN_PART = "hidden_part"
 AMBIGUOUS = "ambiguous"
 NOT_EXAMINED = "not_examined"
+WHOLE = "whole"  # stands for the message as a whole where a part's id is asked for
 MESSAGE_TOO_LARGE = "message_too_large"  # flattened, but the message would have grown past Policy.most_bytes
 OUR_REASONS = frozenset(
     {
@@ -110,6 +111,7 @@ class Plan:
     changes: bool  # the message will not leave as it came
     canonical: bool  # it is written anew, since parsers could read it differently
     ambiguities: tuple[str, ...]
+    held: bool = False  # nothing but its text goes on, with a notice; the rest waits for the administrator
 
 
 def part_content(part: Part) -> bytes:
@@ -142,8 +144,11 @@ def make_plan(message: Message, policy: Policy) -> Plan:
     refused = _refusal(ambiguities, policy)
     if refused:
         steps = [_with(step, Action.REFUSE, refused) for step in steps]
+    held = not refused and policy.ambiguous == "hold" and _is_ambiguous(ambiguities)
+    if held:
+        steps = [_with(step, Action.REMOVE, AMBIGUOUS) if _is_file(step) else step for step in steps]
     changes = canonical or any(changes_bytes(step) for step in steps)
-    return Plan(tuple(steps), refused, changes, canonical, ambiguities)
+    return Plan(tuple(steps), refused, changes, canonical, ambiguities, held)
 
 
 def changes_bytes(step: Step) -> bool:
@@ -155,7 +160,17 @@ def _refusal(ambiguities: tuple[str, ...], policy: Policy) -> str | None:
     over = [name for name in ambiguities if name in ambiguity.LIMITS]
     if over and policy.over_bounds == "refuse":
         return over[0]
-    return AMBIGUOUS if len(ambiguities) > len(over) and policy.ambiguous == "refuse" else None
+    return AMBIGUOUS if _is_ambiguous(ambiguities) and policy.ambiguous == "refuse" else None
+
+
+def _is_ambiguous(ambiguities: tuple[str, ...]) -> bool:
+    """True where parsers disagree; a message that is only over a bound is another matter."""
+    return not ambiguity.LIMITS.issuperset(ambiguities)
+
+
+def _is_file(step: Step) -> bool:
+    """What waits where a message is held: all that is neither text nor report, nor removed for a reason of its own."""
+    return step.action is Action.FLATTEN or step.reason in (ENCRYPTED_MAIL, SIGNATURE)
 
 
 def _with(step: Step, action: Action, reason: str) -> Step:

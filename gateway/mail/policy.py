@@ -13,7 +13,8 @@ class Policy:
     """Every key is a decision; the default is beside its reason."""
 
     # a message that parsers read differently is delivered in our reading: refusing after the queue makes bounces
-    ambiguous: Literal["rewrite", "refuse"] = "rewrite"
+    # ("hold": its text comes through in our reading, its files wait among the originals for the administrator)
+    ambiguous: Literal["rewrite", "hold", "refuse"] = "rewrite"
     # a message over a bound of `Bounds` is delivered with notices for what was not read, for the same reason
     over_bounds: Literal["rewrite", "refuse"] = "rewrite"
     # S/MIME and PGP encrypted mail cannot be opened by us; taken out, it would be lost for who can

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from gateway.mail.plan import NOT_EXAMINED, Action, Plan, Step, changes_bytes
+from gateway.mail.plan import AMBIGUOUS, NOT_EXAMINED, WHOLE, Action, Plan, Step, changes_bytes
 from gateway.mail.result import Removed, Result, Safe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-Outcome = Literal["kept", "flattened", "repacked", "removed", "refused"]
+Outcome = Literal["kept", "flattened", "repacked", "removed", "refused", "held"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +37,35 @@ def outcome_of(step: Step, results: Mapping[str, Result]) -> Safe | Removed | No
     return result if isinstance(result, Removed) else Removed(step.reason)
 
 
+def held_id(results: Mapping[str, Result]) -> str:
+    """Under which the original of a held message is kept."""
+    whole = results.get(WHOLE)
+    return whole.id if isinstance(whole, Removed) else ""
+
+
 def records(plan: Plan, results: Mapping[str, Result]) -> list[PartRecord]:
-    """One record a step, in the order of the message."""
-    changed = [step.part for step in plan.steps if changes_bytes(step)]
-    return [_record(step, results, changed) for step in plan.steps]
+    """One record a step, in the order of the message; before them one of the message itself, where it is held."""
+    changed = {above for step in plan.steps if changes_bytes(step) for above in _and_above(step.part)}
+    held = PartRecord(WHOLE, "", "message/rfc822", "", "held", AMBIGUOUS, held_id(results))
+    return [*[held] * plan.held, *(_record(step, results, changed) for step in plan.steps)]
 
 
-def _record(step: Step, results: Mapping[str, Result], changed: list[str]) -> PartRecord:
+def _and_above(part: str) -> Iterator[str]:
+    """The id of a part, and of all that it is inside of."""
+    pieces = part.split(".")
+    return (".".join(pieces[:depth]) for depth in range(1, len(pieces) + 1))
+
+
+def _record(step: Step, results: Mapping[str, Result], changed: set[str]) -> PartRecord:
     if step.action is Action.REFUSE:
         return PartRecord(step.part, step.name, step.declared, "", "refused", step.reason, "")
     if step.action is Action.UNPACK:
-        inside = any(part == step.part or part.startswith(step.part + ".") for part in changed)
-        return PartRecord(step.part, step.name, step.declared, "", "repacked" if inside else "kept", step.reason, "")
+        outcome: Outcome = "repacked" if step.part in changed else "kept"
+        return PartRecord(step.part, step.name, step.declared, "", outcome, step.reason, "")
     end = outcome_of(step, results)
     if end is None:
         return PartRecord(step.part, step.name, step.declared, "", "kept", step.reason, "")
     if isinstance(end, Removed):
         return PartRecord(step.part, step.name, step.declared, end.found, "removed", end.reason, end.id)
-    outcome: Outcome = "repacked" if end.media_type == "application/zip" else "flattened"
+    outcome = "repacked" if end.media_type == "application/zip" else "flattened"
     return PartRecord(step.part, step.name, step.declared, end.found, outcome, step.reason, "")

@@ -232,6 +232,33 @@ async def test_a_message_refused_by_policy_is_550_with_no_word_why_and_no_origin
     assert originals_of(tmp_path) == []
 
 
+async def test_a_held_message_is_delivered_with_its_text_and_kept_whole(tmp_path):
+    ambiguous = with_attachments(DOCUMENT).replace(b"MIME-Version", b"X-Foo: \0\r\nMIME-Version")
+    sandbox = FakeSandbox()
+    ended, hop = await handled(tmp_path, ambiguous, sandbox=sandbox, policy={"ambiguous": "hold"})
+    assert ended.delivered
+    assert sandbox.documents == []
+    [kept] = originals_of(tmp_path)
+    assert kept.read_bytes() == ambiguous
+    assert kept.stem.encode() in hop.messages[0]
+    assert b"see the papers" in hop.messages[0]
+
+
+async def test_what_would_be_read_differently_is_451_an_alarm_and_nothing_on_the_wire(tmp_path, monkeypatch):
+    monkeypatch.setattr("gateway.sanitise.rebuild", lambda message, *_: message.raw)
+    with structlog.testing.capture_logs() as logs:
+        ended, hop = await handled(tmp_path, with_attachments(DOCUMENT))
+    assert (ended.kind, ended.code) == (Kind.READINGS_DIFFER, 451)
+    assert "part 2" not in ended.reply
+    assert hop.connections == 0
+    assert originals_of(tmp_path) == []
+    [alarm] = [event for event in logs if event["event"] == "readings_differ"]
+    [message] = [event for event in logs if event["event"] == "message"]
+    assert (alarm["log_level"], alarm["fault"]) == ("error", "part 2 is in it as it came")
+    assert alarm["queue_id"] == message["queue_id"]
+    assert message["outcome"] == "readings_differ"
+
+
 async def test_mail_that_goes_in_circles_is_refused(tmp_path):
     hops = b"Received: from x by y; Mon, 1 Jan 2024 00:00:00 +0000\r\n"
     assert (await handled(tmp_path, hops * 50 + TEXT_ONLY))[0].delivered

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway import config
-from gateway.sanitise import MESSAGE_TOO_LARGE, sanitise
+from gateway.sanitise import MESSAGE_TOO_LARGE, ReadingsDifferError, sanitise
 from sandbox import contract
 from sandbox.client import SandboxUnavailableError
 from tests.fakes.sandbox import UNAVAILABLE, FakeSandbox
@@ -63,3 +63,19 @@ async def test_the_documents_of_one_message_share_its_word():
     assert first == second != third
     assert safe.original_id == ""
     assert 0 < len(first) <= 64
+
+
+async def test_a_held_message_names_its_original_though_it_has_no_file_and_needs_no_sandbox():
+    sandbox = FakeSandbox({b"": UNAVAILABLE})
+    for message in (TEXT_ONLY, with_attachments(b"a")):
+        safe = await sanitise(message.replace(b"\r\n", b"\n"), settings(policy={"ambiguous": "hold"}), sandbox)
+        assert safe.records[0].outcome == "held"
+        assert safe.records[0].id == safe.original_id != ""
+        assert safe.original_id.encode() in safe.content
+    assert sandbox.documents == []
+
+
+async def test_what_two_readers_read_differently_does_not_come_out(monkeypatch):
+    monkeypatch.setattr("gateway.sanitise.rebuild", lambda message, *_: message.raw)
+    with pytest.raises(ReadingsDifferError, match="part 2 is in it as it came"):
+        await sanitise(with_attachments(b"a document of more than thirty-two bytes"), settings(), FakeSandbox())

@@ -30,7 +30,13 @@ def page(width: int = 3, height: int = 2, text: bytes | None = None) -> bytes:
     return size + pixels + (b"" if text is None else frame(contract.TEXT, text))
 
 
-VALID = HEAD + frame(contract.OPENED) + page(text=b"0 0 100 100 one\n") + page(4, 5) + frame(contract.END, struct.pack(">I", 2))
+VALID = (
+    HEAD
+    + frame(contract.OPENED)
+    + page(text=b"0 0 100 100 one\n")
+    + page(4, 5)
+    + frame(contract.END, struct.pack(">I", 2))
+)
 
 
 class Trickle(io.RawIOBase):

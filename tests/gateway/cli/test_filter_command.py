@@ -97,6 +97,22 @@ def test_refused_by_policy_is_65_with_nothing_on_standard_output(run):
     assert {part["outcome"] for part in result.report["parts"]} == {"refused"}
 
 
+def test_a_held_message_is_told_in_the_report_and_kept(run, tmp_path):
+    result = run(with_attachments(b"x").replace(b"\r\n", b"\n", 3), config='[policy]\nambiguous = "hold"\n')
+    assert result.exit_code == 0
+    assert result.report["ambiguities"] == ["bare_lf"]
+    assert [part["outcome"] for part in result.report["parts"]] == ["held", "kept", "removed"]
+    [original] = (tmp_path / "state" / "originals").glob("*.eml")
+    assert original.stem == result.report["parts"][0]["id"]
+
+
+def test_what_would_be_read_differently_is_75_with_an_alarm(run, monkeypatch, capsys):
+    monkeypatch.setattr("gateway.sanitise.rebuild", lambda message, *_: message.raw)
+    result = run(with_attachments(b"a document of more than thirty-two bytes"))
+    assert (result.exit_code, result.stdout_bytes) == (os.EX_TEMPFAIL, b"")
+    assert '"event": "readings_differ"' in result.stderr
+
+
 def test_larger_than_any_mail_is_65(run):
     result = run(TEXT_ONLY, config="[smtp]\nmax_message_bytes = 100\n")
     assert (result.exit_code, result.stdout_bytes) == (os.EX_DATAERR, b"")

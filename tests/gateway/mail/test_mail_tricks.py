@@ -13,47 +13,47 @@ from gateway.mail.parse import parse
 from gateway.mail.plan import Action
 from tests.gateway.corpus import corpus_files
 from tests.gateway.mail.letters import ENCODED, PDF, SECRET, TEXT, haystack, leaked, leaves_by_python, mixed, send
-from tests.gateway.mail.tricks import TRICKS
+from tests.gateway.mail.spellings import EVERY
 
 
-@pytest.mark.parametrize("name", TRICKS)
+@pytest.mark.parametrize("name", EVERY)
 def test_no_reader_finds_the_secret_in_what_we_send(name):
-    raw, _ = TRICKS[name]
+    raw, _ = EVERY[name]
     sent = send(raw)
     assert leaked(SECRET, sent.out) == []
     assert sent.plan.changes
     assert b"\n" not in sent.out.replace(b"\r\n", b"")
 
 
-@pytest.mark.parametrize("name", [name for name in TRICKS if TRICKS[name][1]])
+@pytest.mark.parametrize("name", [name for name in EVERY if EVERY[name][1]])
 def test_the_trick_is_noted_under_its_name_and_the_message_written_anew(name):
-    raw, wanted = TRICKS[name]
+    raw, wanted = EVERY[name]
     plan = send(raw).plan
     assert wanted in plan.ambiguities
     assert plan.canonical
 
 
-@pytest.mark.parametrize("name", [name for name in TRICKS if not TRICKS[name][1]])
+@pytest.mark.parametrize("name", [name for name in EVERY if not EVERY[name][1]])
 def test_a_well_formed_message_with_a_file_in_it_is_spliced(name):
-    sent = send(TRICKS[name][0])
+    sent = send(EVERY[name][0])
     assert sent.plan.ambiguities == ()
     assert not sent.plan.canonical
 
 
-@pytest.mark.parametrize("name", TRICKS)
+@pytest.mark.parametrize("name", EVERY)
 def test_what_we_send_reads_in_one_way_only(name):
-    again = send(send(TRICKS[name][0]).out)
+    again = send(send(EVERY[name][0]).out)
     assert again.plan.ambiguities == ()
 
 
 def test_every_class_of_ambiguity_has_a_trick_or_a_test_of_its_own():
     elsewhere = {ambiguity.TOO_MANY_PARTS, ambiguity.TOO_DEEP, ambiguity.TOO_MANY_HEADERS, ambiguity.HEADER_TOO_LARGE}
-    assert {wanted for _, wanted in TRICKS.values() if wanted} | elsewhere == set(ambiguity.MEANING)
+    assert {wanted for _, wanted in EVERY.values() if wanted} | elsewhere == set(ambiguity.MEANING)
 
 
-@pytest.mark.parametrize("name", TRICKS)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_leaf_has_exactly_one_step(name):
-    sent = send(TRICKS[name][0])
+    sent = send(EVERY[name][0])
     parts = [step.part for step in sent.plan.steps]
     assert len(parts) == len(set(parts))
     leaves = [part.path for part in sent.message.root.walk() if part.kind == "leaf"]

@@ -118,7 +118,7 @@ TRICKS: dict[str, tuple[bytes, str]] = {
         text(b'<iframe srcdoc="<a href=\'&amp;#100;ata:x/y;base64,' + ONE_LINE + b'\'>">', b"text/html"), "hidden_text",
     ),
     "attached message": (mixed(TEXT, b"Content-Type: message/rfc822\r\n\r\n" + mixed(TEXT, PDF, boundary=b"in")), ""),
-    "message in a digest": (mixed(b"\r\n" + INNER, subtype=b"digest"), ""),
+    "message in a digest": (mixed(b"\r\n" + INNER, subtype=b"digest"), "default_type"),
     "opaque signed": (text(ENCODED, b"application/pkcs7-mime; smime-type=signed-data; name=smime.p7m", B64), ""),
     "said to be encrypted": (text(ENCODED, b"application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m", B64), ""),
     "enveloped in front": (
