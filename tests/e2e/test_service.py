@@ -61,10 +61,18 @@ def until(condition, seconds: float = GONE_SECONDS):
     return found
 
 
+# no sandbox stands ready, so that one that is there is at work
+COLD = '[sandbox]\nstart = "cold"\n'
+
+
 def at_work(service: int) -> set[tuple[int, int]]:
-    """The processes of its sandboxes, once there are some: the runtime, what it has started, and gVisor's own."""
-    below = descendants(service)
-    return below if len(below) > 3 else set()
+    """The processes of its sandboxes, by their groups, once there are some: runsc, gVisor's own, what the guest is."""
+    found = set()
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"/lazaretto/lazaretto-{service}-" in (directory / "cgroup").read_text():
+                found.add((int(directory.name), int((directory / "stat").read_text().rpartition(") ")[2].split()[19])))
+    return found if len(found) > 3 else set()
 
 
 def containers(run: Path) -> list[str]:
@@ -107,14 +115,16 @@ class Sending(threading.Thread):
 
 def ready_child(served: Serving) -> int:
     """The child's number, once its canary has come back: what starts from now on is for a document."""
-    child: int = served.wait_for("service_started")["pid"]
+    before = [event for event in served.events if event.get("event") == "service_started"]
+    started = before[0] if before else served.wait_for("service_started")
     served.wait_for("sandbox_ready", 120)
+    child: int = started["pid"]
     return child
 
 
 @pytest.mark.sandbox
 def test_a_service_that_is_killed_under_a_document_flattens_it_at_the_second_attempt(tmp_path, run):
-    with sink() as (mail, port), serving(tmp_path, port, RUNTIME_DIRECTORY=str(run)) as served:
+    with sink() as (mail, port), serving(tmp_path, port, COLD, RUNTIME_DIRECTORY=str(run)) as served:
         child = ready_child(served)
         sending = Sending(served.port, with_attachments(long_document()))
         below = until(lambda: at_work(child))
@@ -132,7 +142,7 @@ def test_a_service_that_is_killed_under_a_document_flattens_it_at_the_second_att
 
 @pytest.mark.sandbox
 def test_a_document_that_ends_two_services_is_451_and_the_next_message_goes_through(tmp_path, run):
-    with sink() as (mail, port), serving(tmp_path, port, RUNTIME_DIRECTORY=str(run)) as served:
+    with sink() as (mail, port), serving(tmp_path, port, COLD, RUNTIME_DIRECTORY=str(run)) as served:
         child = ready_child(served)
         sending = Sending(served.port, with_attachments(long_document()))
         for _ in range(2):
@@ -150,11 +160,10 @@ def test_a_document_that_ends_two_services_is_451_and_the_next_message_goes_thro
 
 @pytest.mark.sandbox
 def test_a_gateway_that_is_killed_takes_its_service_and_every_sandbox_with_it(tmp_path, run):
-    with sink() as (mail, port), serving(tmp_path, port, RUNTIME_DIRECTORY=str(run)) as served:
+    with sink() as (mail, port), serving(tmp_path, port, COLD, RUNTIME_DIRECTORY=str(run)) as served:
         child = ready_child(served)
         sending = Sending(served.port, with_attachments(long_document()))
-        until(lambda: at_work(child))
-        below = descendants(served.process.pid)
+        below = until(lambda: at_work(child)) | descendants(served.process.pid)
         served.process.kill()
         assert sending.result() is None  # no 250: the client's MTA has kept it
         assert all_gone(below, GONE_SECONDS) == set()
@@ -209,7 +218,7 @@ def service(home: Path, run: Path, *arguments: str, **options) -> Iterator[Servi
 
 def configured(home: Path, address: str, more: str = "") -> Path:
     file = home / "asks.toml"
-    file.write_text(f'[sandbox.service]\naddress = "{address}"\n{more}')
+    file.write_text(f'{COLD}[sandbox.service]\naddress = "{address}"\n{more}')
     return file
 
 
@@ -301,7 +310,8 @@ ACTIVATED = (
 def test_the_sockets_of_systemd_are_listened_on_and_left_to_it(tmp_path, run, monkeypatch):
     none = tmp_path / "none"
     none.mkdir()
-    config = configured(tmp_path, "", f'[sandbox]\ncache_dir = "{none}"\n')
+    config = tmp_path / "asks.toml"
+    config.write_text(f'[sandbox]\ncache_dir = "{none}"\n')
     with socket.socket(socket.AF_UNIX) as given:
         given.bind(f"{run}/given")
         given.listen()

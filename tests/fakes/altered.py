@@ -12,9 +12,9 @@ import os
 import signal
 from pathlib import Path
 
+from gateway import daemon
 from gateway.__main__ import main
 from gateway.journal.passage import Passage
-from gateway.lazy_sandbox import LazySandbox
 from gateway.smtp.server import Session
 from tests.fakes.sandbox import FakeSandbox
 
@@ -37,7 +37,7 @@ class WaitingSandbox(FakeSandbox):
         return await super().flatten(*arguments, **more)
 
 
-async def opened(_lazy):
+def opened(_settings):
     return WaitingSandbox()
 
 
@@ -48,7 +48,7 @@ if __name__ == "__main__":
     elif what == "dies_before_the_reply":
         Session._reply_to_message = die
     elif what.startswith("waits_for:"):
-        LazySandbox._open = opened
+        daemon._opened = opened
     else:
         raise SystemExit(f"not known: {what}")
     main()
