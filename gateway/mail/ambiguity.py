@@ -54,7 +54,7 @@ MEANING = {
     BARE_LF: "an LF without CR: a line end for some parsers only",
     NUL_BYTE: "a NUL byte, at which some parsers stop",
     HEADER_JUNK: "a line in a header that is no field: the header's end for some, skipped by others",
-    HEADER_NAME: "a field name with white space, control or 8-bit bytes in it or around it",
+    HEADER_NAME: "a field name with white space, control, 8-bit or other bytes in it or around it",
     HEADER_FOLDING: "folding in a place that some parsers do not unfold, a folded line of white space only, or a MIME"
     " field behind what only some take for a line end",
     HEADER_BYTES: "control bytes, or 8-bit bytes that are not UTF-8 or stand in a MIME field",

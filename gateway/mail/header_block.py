@@ -131,7 +131,7 @@ def _clean_name(untrusted_name: bytes) -> str:
 def _add(block: Block, text: bytes, span: Span, bounds: Bounds) -> None:
     raw_name, _, value = text.partition(b":")
     name = _clean_name(raw_name)
-    if not _STRICT.match(text):
+    if not _STRICT.match(text) or name != raw_name.decode("latin-1").lower():  # "Content-Type(" is one to us alone
         block.notes.add(ambiguity.HEADER_NAME)
     _note_bytes(block, value)
     is_mime = bool(_MIME_NAME.match(name))

@@ -46,7 +46,7 @@ def material() -> Iterator[tuple[str, bytes, list[bytes]]]:
 
 def told(name: str, raw: bytes, wrong: list[str]) -> bool:
     for line in wrong[:5]:
-        print(f"{name}: {line}\n    {raw[:300]!r}")
+        print(f"{name}: {line}\n    {raw[:20_000]!r}")
     return bool(wrong)
 
 

@@ -43,6 +43,8 @@ _WHOLE_RUNS = b"".join(base64.b64encode(SECRET[at : at + 40]) + b"\r\n" for at i
 
 SPELLINGS: dict[str, tuple[bytes, str]] = {
     # the type field as a whole
+    "bracket behind the name": (with_type(FIELD.replace(b":", b"(:", 1), TEXT, SCRIPT), "header_name"),
+    "bracket behind the name of the encoding": (bent(b"Encoding: base64", b"Encoding[: base64"), "header_name"),
     "two colons": (with_type(FIELD.replace(b":", b"::", 1), TEXT, SCRIPT), "content_type"),
     "escape in the type": (typed(b'multi\\part/mixed; boundary="outer"'), "content_type"),
     "first letter of the type missing": (typed(b'ultipart/mixed; boundary="outer"'), "boundary_syntax"),
@@ -177,6 +179,7 @@ SPELLINGS: dict[str, tuple[bytes, str]] = {
     "base64 with a header before": (bent(ENCODED, b"X-Foo: bar\r\n\r\n" + ENCODED), "base64"),
     "broken escapes": (text(QP_SECRET.replace(b"=\r\n", b"=ZZ=4=\r\n"), b"application/pdf", CTE + b"quoted-printable\r\n"), "quoted_printable"),
     "escape cut by the end of a line": (text(QP_SECRET.replace(b"=\r\n", b"=4\r\n"), b"application/pdf", CTE + b"quoted-printable\r\n"), "quoted_printable"),
+    "blank at the end of a line": (text(QP_SECRET.replace(b"=\r\n", b"=20 \r\n"), b"application/pdf", CTE + b"quoted-printable\r\n"), "quoted_printable"),
     # header and body
     "part without a header": (mixed(b"\r\njunk\r\n\r\nHello\r\n", PDF), "header_separator"),
     "line of a space for the empty line": (bent(b"filename=x.pdf\r\n\r\n", b"filename=x.pdf\r\n \r\n"), "header_folding"),
