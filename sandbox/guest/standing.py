@@ -59,8 +59,11 @@ def draw_text() -> None:
 
 def start_office(*, whole: bool) -> None:
     """LibreOffice, started; `whole`: each kind of document saved and loaded again."""
-    from sandbox.guest.office import the_office  # noqa: PLC0415 - 100 MB that other sandboxes need not load
+    from sandbox.guest import soffice  # noqa: PLC0415 - 100 MB that other sandboxes need not load
+    from sandbox.guest.office import the_office  # noqa: PLC0415 - likewise
 
+    if whole:
+        soffice.prepare()  # before the other is there: this one is a program, and ends
     office = the_office()
     if not whole:
         return
