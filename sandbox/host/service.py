@@ -23,7 +23,6 @@ import structlog
 from sandbox.client import Flattened, NotFlattened, SandboxUnavailableError, Want
 from sandbox.host import choice
 from sandbox.host.fingerprint import fingerprint
-from sandbox.host.heap import keep_pages
 from sandbox.host.job import Job
 from sandbox.host.pool import Pool
 from sandbox.host.runtime.base import Plan
@@ -72,7 +71,6 @@ class LocalSandbox:
             raise SandboxUnavailableError("the sandbox image is not built; run `lazaretto image build`")
         plan = Plan(image, settings.platform, settings.limits, state_directory())
         found = choice.choose(plan, settings)
-        keep_pages()
         opened = cls(found.runtime, found.plan, settings, found.why)
         opened.get_ready(briefly=briefly)
         return opened

@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway import child as children
 from gateway.child import ServiceChild
 from sandbox.client import Flattened, NotFlattened, SandboxSettings, SandboxUnavailableError, open_sandbox
 from tests.corpus import documents as own
@@ -56,6 +57,7 @@ class Served:
 @contextlib.asynccontextmanager
 async def served(settings: SandboxSettings) -> AsyncIterator[Served]:
     """A service that is up, and a door to it; it is started again whenever it ends."""
+    children.LONGEST_PAUSE = children.FIRST_PAUSE  # a service that is killed every few seconds is not a broken one here
     child = ServiceChild(None)
     child.start()
     service = dataclasses.replace(settings.service, address=child.address, retry_seconds=READY_SECONDS)
