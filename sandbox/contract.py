@@ -22,9 +22,7 @@ PREPARE = 1  # load what documents will need
 OPEN = 2  # a document follows; the seed is fresh, and unlike that of any other sandbox
 PREPARE_OFFICE = 1  # LibreOffice too, which most documents can do without
 PREPARE_WHOLE = 2  # go the whole way with documents of our own: for a snapshot, which pays for it once
-OPEN_EARLY = (
-    1  # nobody waits yet: draw a page of your own first, since after a restore each first touch of memory costs
-)
+OPEN_EARLY = 1  # nobody waits yet: draw a page of your own first, since a restored guest pays for each first touch
 
 # struct format of a request: magic, version, flags, dpi, max_pages, max_page_pixels, max_total_pixels,
 # max_page_points, max_text_bytes (a page), length of the document
