@@ -89,8 +89,8 @@ class OrdinaryUser:
         self, runtime: str, platform: str, start: str = "cold", *, prefix: tuple[str, ...] = ()
     ) -> dict[str, str]:
         """What came of flattening a canary and an office document; see `as_user.py`."""
-        answer: dict[str, str] = json.loads(self.run("tests.e2e.as_user", runtime, platform, start, prefix=prefix))
-        return answer
+        *said, answer = self.run("tests.e2e.as_user", runtime, platform, start, prefix=prefix).splitlines()
+        return {**json.loads(answer), "said": "\n".join(said)}  # warnings, for whoever reads a failure
 
 
 def _python() -> str:

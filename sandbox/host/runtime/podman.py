@@ -84,7 +84,8 @@ def podman_options(plan: base.Plan, job: str, host: Host, effects: frozenset[Eff
     policy = policies.with_explicit_enosys(plan) if Effect.EXPLICIT_ENOSYS in effects else plan.policy
     return [
         f"--name={job}",
-        "--rm",
+        # a guest ends when it is frozen, and the command that froze it is answered only while the container is known
+        *([] if plan.freezing else ["--rm"]),
         "--interactive",
         "--log-driver=none",  # pages of pixels are no log
         *(["--runtime=runc"] if shutil.which("runc") else []),  # crun 1.8 refuses hybrid cgroups
