@@ -11,15 +11,15 @@ APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout
 # Debian packages, and why
 define RUN_PACKAGES
 python3-venv the gateway is written in Python
-runc starts the outer container
+crun starts the outer container
 uidmap gives a rootless outer container its ids
 mmdebstrap builds the sandbox image
 debian-archive-keyring checks what the image is built from
 endef
 define TEST_PACKAGES
-podman the outer runtime of ordinary users, tested beside runc
-crun an outer runtime, tested beside runc
-docker.io an outer runtime, tested beside runc; its engine is started for the tests alone
+podman the outer runtime of ordinary users, tested as well
+runc another outer runtime, tested as well
+docker.io another, tested as well; its engine is started for the tests alone
 procps ends what runs under the account that the tests make
 postfix the end-to-end tests put one before and one behind the gateway
 systemd systemd-analyze verify reads our units

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 OLDEST_KERNEL = (4, 8)  # ptrace with seccomp as gVisor needs it
 PROGRAMS = {
-    "runc": ("starts the outer container", "apt-get install runc"),
-    "crun": ("starts the outer container, where runc cannot", "apt-get install crun"),
+    "crun": ("starts the outer container", "apt-get install crun"),
+    "runc": ("starts the outer container, where crun cannot", "apt-get install runc"),
     "podman": ("starts the outer container, first of all for ordinary users", "apt-get install podman"),
     "docker": ("starts the outer container where an engine runs", "apt-get install docker.io"),
     "mmdebstrap": ("builds the image", "apt-get install mmdebstrap debian-archive-keyring"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.client import SandboxUnavailableError
-from tests.bench import memory, pages, plot, throughput, warm
+from tests.bench import memory, pages, plot, throughput, warm, ways
 from tests.bench.progress import console_for_output, working
 from tests.bench.table import Figure, markdown, rich_table
 from tests.fakes.run_cli import ROOT
@@ -27,7 +27,7 @@ def machine(load: float) -> str:
     cores = os.cpu_count()
     return (
         f"Taken by `make bench` on {cores} processor cores ({platform.machine()}, Linux {platform.release()}), "
-        f"Python {platform.python_version()}, runc, systrap; load average before: {load:.1f}."
+        f"Python {platform.python_version()}, {ways.RUNTIME}, systrap; load average before: {load:.1f}."
     )
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sandbox.client import Flattened, NotFlattened
 
 READY_SECONDS = 60.0
+RUNTIME = "crun"
 EACH_BY_SOFFICE = """
 READERS.update({media_type: by_soffice(extension) for media_type, extension in OFFICE.items()})
 """
@@ -99,7 +100,7 @@ class Bare:
 @contextlib.contextmanager
 def local(start: str, **pool: int) -> Iterator[Local]:
     """The service as it is, started in one of its modes."""
-    settings = replace(SandboxSettings(), start=start, runtime="runc", platform="systrap")
+    settings = replace(SandboxSettings(), start=start, runtime=RUNTIME, platform="systrap")
     if pool:
         settings = replace(settings, pool=replace(settings.pool, **pool))
     sandbox = LocalSandbox.open(settings)

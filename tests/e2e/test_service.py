@@ -76,7 +76,11 @@ def at_work(service: int) -> set[tuple[int, int]]:
 
 
 def containers(run: Path) -> list[str]:
-    return [line for line in _command_lines() if str(run) in line and "runc" in line]
+    return [
+        line
+        for line in _command_lines()
+        if str(run) in line and any(name in line for name in ("runc", "crun", "runsc"))
+    ]
 
 
 def _command_lines() -> list[str]:
