@@ -227,5 +227,7 @@ def _run(line: str, width: float, height: float) -> Run | None:
     x0, y0, x1, y1 = (int(number) / 100 for number in matched.groups()[:4])
     # what lies outside the page or shows no ink is left out: invisible text is only as good as what can be seen
     inside = 0 <= x0 < x1 <= width + 1 and 0 <= y0 < y1 <= height + 1
-    text = "".join(character for character in matched[5] if character.isprintable())
+    text = matched[5]
+    if not text.isprintable():
+        text = "".join(character for character in text if character.isprintable())
     return Run(x0, y0, x1, y1, text) if inside and text else None

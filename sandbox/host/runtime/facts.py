@@ -5,6 +5,7 @@ Trusts the kernel. A file that cannot be read counts as a feature that is not th
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import re
@@ -54,6 +55,7 @@ def sysctl(name: str) -> str:
         return ""
 
 
+@functools.cache  # asked several times for each document, and a host mounts them when it boots
 def cgroup_mode(root: Path) -> CgroupMode:
     """How control groups are mounted; hybrid: version 1 beside a version 2 that has controllers too."""
     if (root / "cgroup.controllers").exists():
