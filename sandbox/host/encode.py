@@ -115,8 +115,11 @@ def _deflated(data: bytes) -> bytes:
 
 def _group4(levels: Pixels, width: int, height: int) -> Encoded:
     rows = np.packbits(levels != 0, axis=1)  # MuPDF takes a set bit for paper
+    packed = (
+        rows.tobytes()
+    )  # has to live as long as it is read: what python_buffer_data gives is a bare pointer into it
     mupdf = pymupdf.mupdf
-    buffer = mupdf.fz_compress_ccitt_fax_g4(mupdf.python_buffer_data(rows.tobytes()), width, height, rows.shape[1])
+    buffer = mupdf.fz_compress_ccitt_fax_g4(mupdf.python_buffer_data(packed), width, height, rows.shape[1])
     parameters = f"<</K -1/Columns {width}/Rows {height}>>"
     data = mupdf.fz_buffer_extract_copy(buffer)
     return Encoded(data, "CCITTFaxDecode", "/ColorSpace/DeviceGray/BitsPerComponent 1", parameters)

@@ -85,6 +85,15 @@ def test_text_and_drawings_come_back_pixel_for_pixel(make, tmp_path: Path):
     assert np.array_equal(shown(path)[: pixels.shape[0], : pixels.shape[1]], pixels)
 
 
+def test_black_and_white_is_the_same_each_time_whatever_memory_was_freed_before(tmp_path: Path):
+    # MuPDF was once given a pointer into bytes that were gone already: every second page was damaged
+    whole = encode(bytearray(black_and_white().tobytes()), 206, 302).data
+    for number in range(300):
+        freed = [bytes(7000 + number + piece) for piece in range(50)]
+        del freed
+        assert encode(bytearray(black_and_white().tobytes()), 206, 302).data == whole
+
+
 def test_a_photograph_comes_back_nearly_as_it_was(tmp_path: Path):
     smooth = np.dstack([np.tile(np.linspace(0, 255, 200, dtype=np.uint8), (300, 1))] * 3).copy()
     smooth[:, :, 1] //= 2
