@@ -30,7 +30,7 @@ from sandbox.untrusted_reply import MAX_BODY, STARTS, Announced, Lied
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox.client import SandboxSettings
+    from sandbox.client import Answer, Room, SandboxSettings
 
 CHUNK: Final = 1 << 20
 BUFFER: Final = 1 << 16  # bytes that are read ahead of us
@@ -78,8 +78,14 @@ class RemoteSandbox:
         return ours if self._address.path else f"{ours} {self._address}"
 
     async def flatten(
-        self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""
-    ) -> Flattened | NotFlattened:
+        self,
+        untrusted_document: bytes,
+        output: Path,
+        want: Want = Want.PDF,
+        *,
+        message: str = "",
+        room: Room | None = None,
+    ) -> Answer:
         """Flatten one document; see `sandbox.client.Sandbox`. A cancelled call hangs up."""
         if not untrusted_document:
             return NotFlattened(contract.EMPTY, "", 0.0)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from gateway.config import CacheSettings
-    from sandbox.client import Sandbox
+    from sandbox.client import Answer, Room, Sandbox
 
     T = TypeVar("T")
 
@@ -71,8 +71,14 @@ class CachingSandbox:
         return self.behind.fingerprint
 
     async def flatten(
-        self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""
-    ) -> Flattened | NotFlattened:
+        self,
+        untrusted_document: bytes,
+        output: Path,
+        want: Want = Want.PDF,
+        *,
+        message: str = "",
+        room: Room | None = None,
+    ) -> Answer:
         """As `sandbox.client.Sandbox`: from the cache, from a conversion under way, or from a sandbox of its own."""
         key = await asyncio.to_thread(result_key, untrusted_document, want, self.fingerprint)
         flight = self._flights.get(key) or self._begun(key, untrusted_document, want, message)

@@ -30,6 +30,8 @@ class Request:
     max_total_pixels: int
     max_page_points: int
     max_text_bytes: int
+    max_members: int
+    max_member_bytes: int
 
 
 @dataclass(frozen=True)

@@ -169,5 +169,5 @@ class _Clock:
 def request_header(limits: Limits, length: int, want: Want, *, text_layer: bool) -> bytes:
     """The request's header for a document of `length` bytes (contract.REQUEST)."""
     flags = (contract.FLAG_TEXT if text_layer else 0) | (contract.FLAG_IMAGE if want is Want.IMAGE else 0)
-    bounds = (limits.pages, limits.page_pixels, limits.total_pixels, limits.page_points, limits.page_text_bytes)
+    bounds = (limits.pages, limits.page_pixels, limits.total_pixels, limits.page_points, limits.page_text_bytes, 0, 0)
     return struct.pack(contract.REQUEST, contract.MAGIC, contract.VERSION, flags, limits.dpi, *bounds, length)

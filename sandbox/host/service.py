@@ -35,7 +35,7 @@ from sandbox.image import cache
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.client import SandboxSettings
+    from sandbox.client import Answer, Room, SandboxSettings
     from sandbox.host.runtime.base import OuterRuntime
     from sandbox.host.snapshot import Kind
     from sandbox.host.standing import Standing
@@ -111,8 +111,14 @@ class LocalSandbox:
         return self._pool is None or self._pool.counts() == {"office": pool.office, "other": pool.other}
 
     async def flatten(
-        self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""
-    ) -> Flattened | NotFlattened:
+        self,
+        untrusted_document: bytes,
+        output: Path,
+        want: Want = Want.PDF,
+        *,
+        message: str = "",
+        room: Room | None = None,
+    ) -> Answer:
         """Flatten one document; see `sandbox.client.Sandbox`. A cancelled call's sandbox is ended at once."""
         started = time.monotonic()
         recall = _Recall()
