@@ -21,6 +21,14 @@ OPC_MAIN_PARTS = {
     "ppt/": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
     "Contents/": "application/hwp+zip",
 }
+# what is a zip and no archive of somebody's files: programs, and documents of kinds that are not read here
+NO_ARCHIVES = {
+    "META-INF/MANIFEST.MF": "application/java-archive",
+    "AndroidManifest.xml": "application/vnd.android.package-archive",
+    "Index/Document.iwa": "application/x-iwork",
+    "[Content_Types].xml": "application/x-opc",  # ECMA-376 part 2, 6.2.3.2: also packages of Windows programs
+    "mimetype": "application/x-ocf",  # OpenDocument part 2, EPUB and their like
+}
 OLE_STREAMS = {  # [MS-CFB] storages and streams at the root; the first that is present decides
     "EncryptedPackage": "application/encrypted",
     "HwpSummaryInformation": "application/x-hwp",
@@ -65,6 +73,9 @@ def zip_type(document: bytes, found: str) -> str:
         for start, media_type in OPC_MAIN_PARTS.items():
             if any(name.startswith(start) for name in names):
                 return media_type
+    known = next((kind for name, kind in NO_ARCHIVES.items() if name in names), found)
+    if found in ZIP_TYPES and known != found:
+        return known
     return "application/zip" if found == OCTET_STREAM else found
 
 
