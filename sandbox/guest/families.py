@@ -127,6 +127,13 @@ def by_tnef(document: bytes, answer: Answer, request: Request) -> None:
     tnef.read(document, answer, request)
 
 
+def by_mbox(document: bytes, answer: Answer, request: Request) -> None:
+    """Messages in one file."""
+    from sandbox.guest import mbox  # noqa: PLC0415 - likewise
+
+    mbox.read(document, answer, request)
+
+
 def by_wrapper(kind: str) -> Reader:
     """A reader for a file that was wrapped up alone, as old Macintoshes did."""
 
@@ -174,6 +181,7 @@ CONTAINERS: dict[str, Reader] = {
     "application/vnd.ms-tnef": by_tnef,
     "application/applefile": by_wrapper("applefile"),
     "application/mac-binhex40": by_wrapper("binhex"),
+    "application/mbox": by_mbox,
     "application/macbinary": by_wrapper("macbinary"),
     "message/rfc822": read_message,
 }
