@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sandbox.client import Flattened, NotFlattened
+    from sandbox.client import Answer, Room
 
 log = structlog.get_logger(__name__)
 
@@ -48,11 +48,17 @@ class LazySandbox:
         return fingerprint(self._settings)
 
     async def flatten(
-        self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""
-    ) -> Flattened | NotFlattened:
+        self,
+        untrusted_document: bytes,
+        output: Path,
+        want: Want = Want.PDF,
+        *,
+        message: str = "",
+        room: Room | None = None,
+    ) -> Answer:
         """As `sandbox.client.Sandbox`."""
         sandbox = await self.opened()
-        return await sandbox.flatten(untrusted_document, output, want, message=message)
+        return await sandbox.flatten(untrusted_document, output, want, message=message, room=room)
 
     async def opened(self) -> Sandbox:
         """The sandbox; raises SandboxUnavailableError, at once where the last failure is fresh."""

@@ -86,6 +86,49 @@ class NotFlattened:
     stages: Stages = Stages()
 
 
+class Form(enum.IntEnum):
+    """What a container is, and so what is to be made of its members."""
+
+    ARCHIVE = contract.ARCHIVE  # any number of files
+    MESSAGE = contract.MESSAGE  # one member: a whole message, RFC 5322
+    PARTS = contract.PARTS  # one member: a MIME entity whose parts were wrapped up otherwise
+    WRAPPER = contract.WRAPPER  # one member: a file that was wrapped up alone
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much may come out of one container."""
+
+    members: int
+    bytes: int  # of all of them
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One thing that was in a container. Its bytes are the sender's, as hostile as the container was."""
+
+    untrusted_name: str  # with its folders; at most contract.MAX_NAME bytes of UTF-8, any character; "" for none
+    start: int  # in the file of `Unpacked`
+    size: int  # bytes
+    reason: str = ""  # why it is not there: one of sandbox.contract.REASONS; "" where it is
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """What a container held. `path` is the output the caller named: the members' bytes, one after the other.
+
+    Nothing of it is safe: each member is a document again, for a sandbox of its own, or a message to be read.
+    """
+
+    path: Path
+    form: Form
+    members: tuple[Member, ...]  # exactly one but for an archive, whose number is bounded by Room
+    found: str
+    size: int  # bytes of all members
+    seconds: float
+    stages: Stages = Stages()
+
+
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
     """The sandboxes that stand ready; `[sandbox.pool]` in the configuration."""
@@ -161,7 +204,10 @@ class SandboxBusyError(SandboxUnavailableError):
     """Too many documents wait for a sandbox; the message should come again later."""
 
 
-def unless_disguised(result: Flattened | NotFlattened, name: str) -> Flattened | NotFlattened:
+Answer = Flattened | Unpacked | NotFlattened
+
+
+def unless_disguised(result: Answer, name: str) -> Answer:
     """A result, unless the document was called a PDF and was mere text or HTML: that is no document but a trap.
 
     The sandbox never knows a name. Only this one lie is told apart here, since what is called a PDF and is a web page
@@ -187,12 +233,19 @@ class Sandbox(Protocol):
         ...
 
     async def flatten(
-        self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""
-    ) -> Flattened | NotFlattened:
+        self,
+        untrusted_document: bytes,
+        output: Path,
+        want: Want = Want.PDF,
+        *,
+        message: str = "",
+        room: Room | None = None,
+    ) -> Answer:
         """Write the flattened form of `untrusted_document` to `output`, in a sandbox of its own.
 
-        Documents of one `message`, a word of at most 64 printable ASCII characters, share a turn. Raises
-        SandboxUnavailableError where no sandbox can be had. `output` exists afterwards only for `Flattened`.
+        Documents of one `message`, a word of at most 64 printable ASCII characters, share a turn. With `room` a
+        container is unpacked so far; without, it is of an unknown type. Raises SandboxUnavailableError where no sandbox
+        can be had. `output` exists afterwards for `Flattened` and `Unpacked` only.
         """
         ...
 

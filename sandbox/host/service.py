@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from sandbox.client import Flattened, NotFlattened, SandboxUnavailableError, Want
+from sandbox.client import NotFlattened, SandboxUnavailableError, Want
 from sandbox.host import choice
 from sandbox.host.fingerprint import fingerprint
 from sandbox.host.job import Job
@@ -35,7 +35,7 @@ from sandbox.image import cache
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.client import SandboxSettings
+    from sandbox.client import Answer, Room, SandboxSettings
     from sandbox.host.runtime.base import OuterRuntime
     from sandbox.host.snapshot import Kind
     from sandbox.host.standing import Standing
@@ -111,14 +111,20 @@ class LocalSandbox:
         return self._pool is None or self._pool.counts() == {"office": pool.office, "other": pool.other}
 
     async def flatten(
-        self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""
-    ) -> Flattened | NotFlattened:
+        self,
+        untrusted_document: bytes,
+        output: Path,
+        want: Want = Want.PDF,
+        *,
+        message: str = "",
+        room: Room | None = None,
+    ) -> Answer:
         """Flatten one document; see `sandbox.client.Sandbox`. A cancelled call's sandbox is ended at once."""
         started = time.monotonic()
         recall = _Recall()
         async with self._turns.turn(message):
             running = asyncio.get_running_loop().run_in_executor(
-                self._threads, self._flatten, untrusted_document, output, want, started, recall.began
+                self._threads, self._flatten, untrusted_document, output, want, room, started, recall.began
             )
             try:
                 return await asyncio.shield(running)
@@ -127,24 +133,27 @@ class LocalSandbox:
                 await asyncio.wait([running])  # its place is taken until it has ended
                 raise
 
-    def flatten_now(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
+    def flatten_now(
+        self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, room: Room | None = None
+    ) -> Answer:
         """Flatten one document on the calling thread."""
-        return self._flatten(untrusted_document, output, want, time.monotonic())
+        return self._flatten(untrusted_document, output, want, room, time.monotonic())
 
-    def _flatten(
+    def _flatten(  # noqa: PLR0917 - run_in_executor gives no names
         self,
         untrusted_document: bytes,
         output: Path,
         want: Want,
+        room: Room | None,
         started: float,
         began: Callable[[Job], object] = lambda _: None,
-    ) -> Flattened | NotFlattened:
+    ) -> Answer:
         if refused := _refused_unopened(len(untrusted_document), self._settings):
             return refused
         standing = self._take(kind_for(untrusted_document))
         job = Job(standing, self.plan.limits, text_layer=self._settings.text_layer, started=started)
         began(job)
-        return job.run(untrusted_document, output, want)
+        return job.run(untrusted_document, output, want, room)
 
     def _take(self, kind: Kind) -> Standing:
         return self._pool.take(kind) if self._pool else self._starter.stand_up(kind)
@@ -191,14 +200,15 @@ def flatten_with(
     want: Want = Want.PDF,
     *,
     settings: SandboxSettings,
-) -> Flattened | NotFlattened:
+    room: Room | None = None,
+) -> Answer:
     """Start a sandbox from cold and flatten one document in it."""
     if refused := _refused_unopened(len(untrusted_document), settings):
         return refused
     started = time.monotonic()
     standing = Starter(runtime, plan).stand_up()
     return Job(standing, plan.limits, text_layer=settings.text_layer, started=started).run(
-        untrusted_document, output, want
+        untrusted_document, output, want, room
     )
 
 

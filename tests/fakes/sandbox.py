@@ -14,6 +14,8 @@ from sandbox.client import Flattened, NotFlattened, SandboxBusyError, SandboxUna
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandbox.client import Answer, Room
+
 HANG = "hang"
 UNAVAILABLE = "unavailable"
 BUSY = "busy"
@@ -39,8 +41,14 @@ class FakeSandbox:
     )  # ends every HANG with what the script says by then, or a safe file
 
     async def flatten(
-        self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, message: str = ""
-    ) -> Flattened | NotFlattened:
+        self,
+        untrusted_document: bytes,
+        output: Path,
+        want: Want = Want.PDF,
+        *,
+        message: str = "",
+        room: Room | None = None,
+    ) -> Answer:
         self.documents.append(untrusted_document)
         self.messages.append(message)
         self.at_once += 1
