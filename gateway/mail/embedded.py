@@ -11,10 +11,14 @@ import bisect
 import itertools
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from gateway.mail import content, decode
 from gateway.mail.filename import to_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _FOUND = 1000  # after so many data: URIs no more is looked for, and the rest is taken out in one piece
 BLOCKS = 100  # of one text; what lies behind the last one is taken out in one piece
@@ -75,24 +79,28 @@ _LOOK_BACK = 600  # bytes before a run in which an armor line or a MIME field is
 class Block:
     """A file inside a text."""
 
-    kind: str  # uu, yenc, binhex, data, ics, b64, qp, part or mime
+    kind: str  # uu, yenc, binhex, data, ics, b64, qp, part or mime; of armor.py: pgp, wrap or sig
     start: int
     end: int
     untrusted_name: str = ""
     media_type: str = "application/octet-stream"
     content: bytes = field(default=b"", repr=False)
+    said: str = ""  # what it said of itself, in words
 
 
-def find_blocks(untrusted_text: bytes, media_type: str, *, suspicious: bool) -> list[Block]:
-    """All blocks in the order of the text, none inside another; `suspicious` looks harder (ambiguous messages)."""
-    found = [*_uu(untrusted_text), *_yenc(untrusted_text), *_binhex(untrusted_text)]
+def find_blocks(untrusted_text: bytes, media_type: str, *, suspicious: bool, more: Iterable[Block] = ()) -> list[Block]:
+    """All blocks in the order of the text, `more` among them, none inside another.
+
+    `suspicious` looks harder (ambiguous messages).
+    """
+    found = [*more, *_uu(untrusted_text), *_yenc(untrusted_text), *_binhex(untrusted_text)]
     if media_type == "text/calendar":
         found += _calendar(untrusted_text)
     found += _data_uris(untrusted_text, only_base64=media_type == "text/plain")
     found += _base64(untrusted_text, suspicious=suspicious)
     found += _escapes(untrusted_text)
     found += _mime(untrusted_text) if suspicious else _quoted_parts(untrusted_text)
-    return _apart(found, len(untrusted_text))
+    return apart(found, len(untrusted_text))
 
 
 def hides_urls(untrusted_html: bytes) -> bool:
@@ -101,7 +109,7 @@ def hides_urls(untrusted_html: bytes) -> bool:
     return not plain <= {b"".join(block.content.split()) for block in _data_uris(untrusted_html)}
 
 
-def _apart(found: list[Block], length: int) -> list[Block]:
+def apart(found: list[Block], length: int) -> list[Block]:
     """Drop what lies inside an earlier block; over the bound, one block takes the rest."""
     apart: list[Block] = []
     end = 0
