@@ -26,6 +26,6 @@ def is_mark(header: Header) -> bool:
 
 
 def is_right(root: Part, value: str) -> bool:
-    """True where the outermost header says just what it should: mail that comes through here twice keeps its bytes."""
-    written = [header.span.of(root.source) for header in root.headers if is_mark(header)]
-    return written == ([field(value)] if value else [])
+    """True where the outermost header says just what it should, on top: mail that comes twice keeps its bytes."""
+    written = [(header.span.start, header.span.of(root.source)) for header in root.headers if is_mark(header)]
+    return written == ([(0, field(value))] if value else [])

@@ -6,8 +6,8 @@ Trusts nothing in the text, never raises. Gone are scripts, event handlers, form
 MathML, comments (Outlook reads its own HTML in them) and style sheets: no kept sanitiser filters those, and selectors,
 @import and url() in them tell others what a reader sees. Mail is laid out by tables and style attributes, which stay.
 
-Bound: TAGS. A tree builder takes quadratic time for what is nested without an end (20,000 tags: under a second, up to four times), so
-HTML of more tags is a file.
+Bounds: TAGS and _ROUNDS. A tree builder takes quadratic time for what is nested without an end (20,000 tags: under a
+second a round), so HTML of more tags is a file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def _words(text: str) -> frozenset[str]:
 
 
 TAGS: Final = 20_000
-_ROUNDS: Final = 4  # what was written is read again until it reads as written: tree builders mend what is nested wrongly
+_ROUNDS: Final = (
+    4  # what was written is read again until it reads as written: tree builders mend what is nested wrongly
+)
 _TAG: Final = re.compile(rb"<[A-Za-z/!?]")
 _ELEMENTS: Final = _words(
     """

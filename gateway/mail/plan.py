@@ -338,6 +338,7 @@ class _Planner:
         if part.content_type != "text/plain" and embedded.hides_urls(data):
             self.notes.add(ambiguity.HIDDEN_TEXT)
             return False
+        data = embedded.outside_yenc(data)
         few_nuls = data.count(b"\0") * 100 <= len(data) + 400  # they are cut out; one or two make no binary
         return few_nuls and not content.is_binary(data.replace(b"\0", b""))
 

@@ -21,7 +21,7 @@ from gateway.mail.tree import Bounds
 from gateway.mail.witness import objection
 from sandbox.client import Want
 from tests.gateway.corpus import corpus_files
-from tests.gateway.mail.letters import ENCODED, SECRET, TEXT, TOP, joined, leaked, mixed, send
+from tests.gateway.mail.letters import ENCODED, SECRET, TEXT, TOP, leaked, mixed, send
 from tests.gateway.mail.ordinary import ORDINARY
 from tests.gateway.mail.spellings import EVERY
 
@@ -133,9 +133,7 @@ ATTACKS = {
 ACTS = re.compile(
     r"(?i)alert|script|expression|url\(|image-set|@import|behavior|binding|position|z-index|msgbox|passwd|refresh|https://x/y\.|srcset|ping="
 )
-FORBIDDEN_ELEMENTS = (
-    "script style iframe object embed applet form input button meta base link svg math template textarea select frame frameset"
-)
+FORBIDDEN_ELEMENTS = "script style iframe object embed applet form input button meta base link svg math template textarea select frame frameset"
 
 
 class Seen(HTMLParser):
@@ -168,7 +166,9 @@ def test_what_acts_is_gone(name):
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_no_attack_comes_through_a_message_and_both_readers_agree(name):
-    raw = mixed(TEXT, b"Content-Type: text/html; charset=utf-8\r\n\r\n" + ATTACKS[name].encode(), subtype=b"alternative")
+    raw = mixed(
+        TEXT, b"Content-Type: text/html; charset=utf-8\r\n\r\n" + ATTACKS[name].encode(), subtype=b"alternative"
+    )
     sent = send(raw, NEUTRALISE)
     assert objection(sent.message, sent.plan, sent.results, sent.out, Bounds()) == ""
     assert b"alert(" not in html_of(sent.out).encode() or "&lt;" in html_of(sent.out)
@@ -183,7 +183,7 @@ def html_of(raw: bytes) -> str:
 READABLE = (
     '<!DOCTYPE html><html><head><title>T</title><style>p{color:red}</style></head><body bgcolor="#112233" text=white link=red>'
     '<table width="600" cellpadding="0" bgcolor="#ffffff" style="border-collapse:collapse"><tr><td align="center" valign="top" colspan="2"'
-    ' style="font-family:Arial,\'Segoe UI\',sans-serif;color:rgb(1, 2, 3);width:calc(100% - 2px);background:#eee">Grüße &amp; 你好</td></tr></table>'
+    " style=\"font-family:Arial,'Segoe UI',sans-serif;color:rgb(1, 2, 3);width:calc(100% - 2px);background:#eee\">Grüße &amp; 你好</td></tr></table>"
     '<a href="https://x.example/?a=1&amp;b=2">link</a><a href="mailto:a@example.org?subject=Hi">mail</a><a href="#end">end</a><a name="end"></a>'
     '<img src="cid:pic@x" alt="a" width=10><img src="https://x.example/a.png"><font color="red" face="Arial">x</font>'
     "<ul><li>one<li>two</ul><blockquote type=cite>quoted</blockquote><pre>  a\n  b</pre><center><b>bold</b><br>&nbsp;</center></body></html>"
@@ -230,12 +230,16 @@ def test_the_message_says_utf8_and_only_that_part_changes():
     html = b'Content-Type: text/html; charset="iso-8859-1"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n<p onclick=x()>Gr\xfc\xdfe\r\n'
     raw = mixed(TEXT, html, TEXT, subtype=b"alternative")
     sent = send(raw, NEUTRALISE)
-    before, changed, after = sent.plan.steps[0].source.span, sent.plan.steps[1].source.span, sent.plan.steps[2].source.span
+    before, changed, after = (
+        sent.plan.steps[0].source.span,
+        sent.plan.steps[1].source.span,
+        sent.plan.steps[2].source.span,
+    )
     assert sent.out.startswith(raw[: changed.start])
     assert sent.out.endswith(raw[changed.end :])
     assert before.end < changed.start < after.start
     assert html_of(sent.out) == "<html><body>\n<p>Grüße</p>\n</body></html>\n"
-    assert b'charset=utf-8' in sent.out
+    assert b"charset=utf-8" in sent.out
     assert not sent.plan.canonical
     assert [(r.outcome, r.reason) for r in records(sent.plan, {})] == [
         ("kept", "displayed_text"), ("neutralised", "html_neutralised"), ("kept", "displayed_text"),
@@ -244,7 +248,11 @@ def test_the_message_says_utf8_and_only_that_part_changes():
 
 @pytest.mark.parametrize("subtype", ["html", "x-amp-html", "watch-html"])
 def test_every_display_of_html_is_neutralised_and_keep_leaves_its_bytes(subtype):
-    raw = mixed(TEXT, b"Content-Type: text/%s\r\n\r\n<p onclick=x()>Hi<script>y</script>" % subtype.encode(), subtype=b"alternative")
+    raw = mixed(
+        TEXT,
+        b"Content-Type: text/%s\r\n\r\n<p onclick=x()>Hi<script>y</script>" % subtype.encode(),
+        subtype=b"alternative",
+    )
     assert send(raw).out is send(raw).message.raw
     assert html_of(send(raw, NEUTRALISE).out) == "<html><body>\n<p>Hi</p>\n</body></html>\n"
 
@@ -254,7 +262,10 @@ def test_every_display_of_html_is_neutralised_and_keep_leaves_its_bytes(subtype)
 def test_what_comes_through_twice_keeps_its_bytes(root, encoding):
     body = {"8bit": READABLE.encode(), "base64": base64.encodebytes(READABLE.encode()).replace(b"\n", b"\r\n"),
             "quoted-printable": READABLE.replace("=", "=3D").encode()}[encoding]  # fmt: skip
-    part = b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: %s\r\n\r\n%s\r\n" % (encoding.encode(), body)
+    part = b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: %s\r\n\r\n%s\r\n" % (
+        encoding.encode(),
+        body,
+    )
     if encoding == "8bit":
         part = part.replace(b"><", b">\r\n<")
     once = send(TOP + part if root else mixed(TEXT, part), NEUTRALISE).out
@@ -268,9 +279,15 @@ def test_pictures_that_the_html_shows_are_still_found_and_data_pictures_are_ours
         b'Content-Type: text/html\r\n\r\n<img src="cid:pic%40x"><td background="cid:other@x"><img src="data:image/gif;base64,'
         + ENCODED + b'"><a href="data:text/html;base64,' + ENCODED + b'">x</a>\r\n'
     )  # fmt: skip
-    image = b"Content-Type: image/png\r\nContent-ID: <pic@x>\r\nContent-Disposition: attachment\r\nContent-Transfer-Encoding: base64\r\n\r\n" + ENCODED
+    image = (
+        b"Content-Type: image/png\r\nContent-ID: <pic@x>\r\nContent-Disposition: attachment\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        + ENCODED
+    )
     sent = send(mixed(html, image, image.replace(b"pic@x", b"other@x")), NEUTRALISE)
-    assert [step.want for step in sent.plan.steps if step.source.content_type == "image/png"] == [Want.IMAGE, Want.IMAGE]
+    assert [step.want for step in sent.plan.steps if step.source.content_type == "image/png"] == [
+        Want.IMAGE,
+        Want.IMAGE,
+    ]
     shown = html_of(sent.out)
     assert 'src="cid:pic%40x"' in shown
     assert shown.count('src="data:image/png;base64,') == 1
@@ -280,9 +297,7 @@ def test_pictures_that_the_html_shows_are_still_found_and_data_pictures_are_ours
 
 
 def test_a_signature_over_html_that_was_neutralised_is_void():
-    signature = (
-        b"Content-Type: application/pgp-signature\r\n\r\n-----BEGIN PGP SIGNATURE-----\r\n\r\niQEMA1234567890ABCDEFGH\r\n=abcd\r\n-----END PGP SIGNATURE-----\r\n"
-    )
+    signature = b"Content-Type: application/pgp-signature\r\n\r\n-----BEGIN PGP SIGNATURE-----\r\n\r\niQEMA1234567890ABCDEFGH\r\n=abcd\r\n-----END PGP SIGNATURE-----\r\n"
     raw = mixed(b"Content-Type: text/html\r\n\r\n<p>Hi", signature, subtype=b"signed")
     assert send(raw).out == raw
     sent = send(raw, NEUTRALISE)
@@ -296,7 +311,10 @@ def test_html_of_too_many_tags_is_a_file_and_takes_no_time():
     assert send(raw, NEUTRALISE).plan.steps[0].action == "flatten"
 
 
-@pytest.mark.parametrize("piece", ["<div>", "<b><i><u><s>", "<a><b>", "<ul><li>", "<table><tr><td>", "<p style='color:red'>", "<svg>", "</p><div>"])
+@pytest.mark.parametrize(
+    "piece",
+    ["<div>", "<b><i><u><s>", "<a><b>", "<ul><li>", "<table><tr><td>", "<p style='color:red'>", "<svg>", "</p><div>"],
+)
 def test_the_worst_html_of_as_many_tags_as_are_allowed_is_done_in_time(piece):
     many = piece * (neutral.TAGS // piece.count("<"))
     assert not is_too_tangled(many.encode())
@@ -308,7 +326,7 @@ def test_the_worst_html_of_as_many_tags_as_are_allowed_is_done_in_time(piece):
 @pytest.mark.parametrize("style", ["a-", "a(;", "rgb(((;", "{", "\\", "/*", "a" * 60 + " ", '"', "--"])
 def test_a_long_style_takes_time_in_proportion(style):
     started = time.process_time()
-    neutralise(f"<p style=\"{style.replace(chr(34), '&quot;') * (400_000 // len(style))}\">x</p>")
+    neutralise(f'<p style="{style.replace(chr(34), "&quot;") * (400_000 // len(style))}">x</p>')
     assert time.process_time() - started < 5
 
 
@@ -323,7 +341,11 @@ def test_no_mixture_of_attacks_leaves_anything_that_acts(text):
     seen = Seen(written)
     assert not seen.elements & set(FORBIDDEN_ELEMENTS.split())
     assert not [name for name, _ in seen.attributes if name.startswith("on")]
-    assert not [v for name, v in seen.attributes if name in ("href", "src") and not re.match(r"https?://|cid:|mailto:|tel:|#", v)]
+    assert not [
+        v
+        for name, v in seen.attributes
+        if name in ("href", "src") and not re.match(r"https?://|cid:|mailto:|tel:|#", v)
+    ]
     assert neutralise(written) == written
     assert is_inert(written.encode(), "utf-8")
 
