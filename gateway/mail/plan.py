@@ -117,7 +117,7 @@ class Plan:
     steps: tuple[Step, ...]
     refused: str | None
     changes: bool  # the message will not leave as it came
-    canonical: bool  # it is written anew, since parsers could read it differently
+    canonical: bool  # it is written anew, since parsers could read it differently, or since it is held
     ambiguities: tuple[str, ...]
     held: str = ""  # why nothing but its text goes on, with a notice, while the rest waits for the administrator
     mark: str = ""  # what filters behind us are told (mark.py)
@@ -170,7 +170,7 @@ def changes_bytes(step: Step) -> bool:
 
 def goes_silently(step: Step) -> bool:
     """True for a part in whose place no notice stands, since another part of its container says or is all there is."""
-    is_control = step.reason == ENCRYPTED_MAIL and step.declared == _PGP_CONTROL
+    is_control = step.reason == ENCRYPTED_MAIL and step.declared == _PGP_CONTROL and not step.block
     return step.action is Action.REMOVE and (step.reason == RESOURCE_FORK or is_control)
 
 

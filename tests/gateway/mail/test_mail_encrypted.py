@@ -18,6 +18,7 @@ from gateway.mail.result import Removed
 from gateway.mail.tree import Bounds
 from gateway.mail.witness import objection
 from tests.gateway.corpus import corpus_files
+from tests.gateway.mail.examine import settings, strict, through
 from tests.gateway.mail.letters import PDF, SAFE, SECRET, TEXT, TOP, leaked, mixed, send
 from tests.gateway.mail.ordinary import ORDINARY
 from tests.gateway.mail.test_mail_rebuild import ARMORED, python_reads
@@ -111,6 +112,16 @@ def test_encrypted_mail_can_be_removed_and_the_recipient_is_told(name):
     assert mark.NAME.encode() not in out
     assert {r.reason for r in records(sent.plan, results) if r.outcome == "removed"} == {"encrypted_mail"}
     assert objection(sent.message, sent.plan, results, out, Bounds()) == ""
+
+
+@pytest.mark.parametrize("name", ENCRYPTED)
+def test_the_original_of_held_mail_is_kept_under_the_id_that_the_recipient_reads(name):
+    safe = through(ENCRYPTED[name], strict())
+    assert safe.original_id
+    notice = next(iter(python_reads(safe.content).iter_parts())).get_content()
+    assert safe.original_id in notice
+    assert {record.id for record in safe.records if record.outcome in ("held", "removed")} == {safe.original_id}
+    assert through(ENCRYPTED[name], settings()).original_id == "", "of mail that passes nothing needs to be kept"
 
 
 def test_what_waits_with_encrypted_mail_is_not_flattened_and_says_so():
