@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.mail.filename import flattened_name
 from gateway.mail.parse import parse
-from gateway.mail.plan import AMBIGUOUS, MESSAGE_TOO_LARGE, WHOLE, Action, make_plan
+from gateway.mail.plan import MESSAGE_TOO_LARGE, WHOLE, Action, make_plan
 from gateway.mail.rebuild import rebuild
 from gateway.mail.record import PartRecord, records
 from gateway.mail.result import Removed, Result, Safe
@@ -137,7 +137,7 @@ def _encoded(size: int) -> int:
 
 
 def _results(plan: Plan, bench: _Bench | None, original_id: str) -> dict[str, Result]:
-    results: dict[str, Result] = {WHOLE: Removed(AMBIGUOUS, "", original_id)} if plan.held else {}
+    results: dict[str, Result] = {WHOLE: Removed(plan.held, "", original_id)} if plan.held else {}
     for step in plan.steps:
         if step.action is Action.REMOVE:
             results[step.part] = Removed(step.reason, "", original_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from gateway.mail import mark
 from gateway.mail.entity import (
     CRLF,
     Entity,
@@ -22,6 +23,8 @@ from gateway.mail.filename import header_parameters, safe_filename
 from gateway.mail.tree import Header, Kind, Part
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.mail.fragments import Fragments
 
 BROKEN_BY_CHANGE = frozenset({"multipart/signed", "multipart/encrypted", "multipart/appledouble"})
@@ -45,12 +48,13 @@ def write(root: Part, fragments: Fragments) -> bytes:
     """The message: kept fields, MIME fields of ours, body; where it is held, behind a notice that says so."""
     entity = _entity(root, fragments, is_root=True)
     if fragments.held:
-        entity = held_entity(entity, fragments.held_id, fragments.boundaries.fresh())
-    return _written(root, entity)
+        entity = held_entity(entity, fragments.held, fragments.held_id, fragments.boundaries.fresh())
+    told = mark.field(fragments.mark) if fragments.mark else b""
+    return told + _written([header for header in root.headers if not mark.is_mark(header)], root, entity)
 
 
-def _written(root: Part, entity: Entity) -> bytes:
-    lines = [*_kept_fields(root.headers, root.source), b"MIME-Version: 1.0", *entity.fields]
+def _written(headers: Sequence[Header], root: Part, entity: Entity) -> bytes:
+    lines = [*_kept_fields(headers, root.source), b"MIME-Version: 1.0", *entity.fields]
     body = entity.body if entity.body.endswith(CRLF) else entity.body + CRLF
     return CRLF.join([*lines, b"", body])
 
@@ -60,7 +64,7 @@ def _entity(part: Part, fragments: Fragments, *, is_root: bool) -> Entity:
         return fragments.leaf(part, is_root=is_root)
     if part.kind is Kind.MESSAGE:
         return _message(part, fragments)
-    children = [_entity(child, fragments, is_root=False) for child in part.children]
+    children = [_entity(child, fragments, is_root=False) for child in part.children if not fragments.is_gone(child)]
     subtype = part.content_type.partition("/")[2]
     params: list[str] = []
     if subtype == "encrypted" and all(fragments.is_kept(child) for child in part.children):
@@ -74,7 +78,7 @@ def _entity(part: Part, fragments: Fragments, *, is_root: bool) -> Entity:
 
 def _message(part: Part, fragments: Fragments) -> Entity:
     """An attached message, its own parts written anew inside it (RFC 2046 section 5.2.1)."""
-    body = _written(part.children[0], _entity(part.children[0], fragments, is_root=True))
+    body = _written(part.children[0].headers, part.children[0], _entity(part.children[0], fragments, is_root=True))
     fields = [content_field("Content-Type", "message/rfc822", [])]
     if not body.isascii():
         fields.append(b"Content-Transfer-Encoding: 8bit")
@@ -90,7 +94,7 @@ def message_disposition(part: Part) -> bytes:
     return content_field("Content-Disposition", "attachment", header_parameters("filename", name))
 
 
-def _kept_fields(headers: tuple[Header, ...], source: bytes) -> list[bytes]:
+def _kept_fields(headers: Sequence[Header], source: bytes) -> list[bytes]:
     kept: list[bytes] = []
     seen: set[str] = set()
     for header in headers:

@@ -11,10 +11,14 @@ import bisect
 import itertools
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from gateway.mail import content, decode
 from gateway.mail.filename import to_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _FOUND = 1000  # after so many data: URIs no more is looked for, and the rest is taken out in one piece
 BLOCKS = 100  # of one text; what lies behind the last one is taken out in one piece
@@ -30,12 +34,20 @@ _DATA_URI = re.compile(
     rb"((?:[ \t\r\n]*+;[ \t\r\n]*+[a-z0-9._-]{1,60}(?:=[^;,\"'<>()\r\n]{0,200})?){0,8}+)[ \t\r\n]*+,"
 )
 _CLOSING = {b'"': b'"', b"'": b"'", b"(": b")"}
-_URI_BASE64 = re.compile(rb"[A-Za-z0-9+/=%\s_-]*")
+_URI_BASE64 = re.compile(rb"[A-Za-z0-9+/=%\t\r\n_-]*")  # in HTML, where a browser joins lines and a space ends it
+# elsewhere: lines that are folded, or that are nothing but more of it
+_URI_LINES = re.compile(
+    rb"[A-Za-z0-9+/=%_-]*(?:\r?\n(?:[ \t>|]{1,4}[A-Za-z0-9+/=%_-]++|[A-Za-z0-9+/=]{16,}+)(?=[ \t]*(?:[\r\n]|\Z)))*"
+)
 _URI_BARE = re.compile(rb"[^\s\"'<>)]*")
 _ICS_PROPERTY = re.compile(
-    rb"(?im)^[a-z0-9-]++((?:[^:\"\r\n]|\"[^\"\r\n]*\"|\r?\n[ \t])*+):((?:[^\r\n]|\r?\n[ \t])*+)(?:\r?\n)?"
+    rb"(?im)^([a-z0-9-]++)((?:[^:\"\r\n]|\"[^\"\r\n]*\"|\r?\n[ \t])*+):((?:[^\r\n]|\r?\n[ \t])*+)(?:\r?\n)?"
 )
-_ICS_BINARY = re.compile(rb"(?i);(?:encoding=\"?b(?:ase64)?|value=\"?binary)")
+_ICS_BINARY = re.compile(rb"(?i);\s*+(?:encoding\s*+=\s*+\"?b(?:ase64)?|value\s*+=\s*+\"?binary)")
+_ICS_FILES = frozenset({b"attach", b"image", b"photo", b"logo", b"sound", b"key", b"structured-data"})
+_ICS_BASE64 = re.compile(rb"[A-Za-z0-9+/]{40,}={0,2}\s*")
+_ICS_FOLD = re.compile(rb"\r?\n[ \t]")
+_ICS_ESCAPE = re.compile(rb"\\([,;\\])")
 _ICS_NAME = re.compile(rb"(?i)(?:filename|x-label)=\"?([^\";:\r\n]{1,200})")
 _ICS_TYPE = re.compile(rb"(?i)fmttype=\"?([a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+)")
 _HEX = re.compile(rb"[0-9a-fA-F\s]+")  # lists of checksums
@@ -75,24 +87,31 @@ _LOOK_BACK = 600  # bytes before a run in which an armor line or a MIME field is
 class Block:
     """A file inside a text."""
 
-    kind: str  # uu, yenc, binhex, data, ics, b64, qp, part or mime
+    kind: str  # uu, yenc, binhex, data, ics, b64, qp, part or mime; of armor.py: pgp, wrap or sig
     start: int
     end: int
     untrusted_name: str = ""
     media_type: str = "application/octet-stream"
     content: bytes = field(default=b"", repr=False)
+    said: str = ""  # what it said of itself, in words
 
 
-def find_blocks(untrusted_text: bytes, media_type: str, *, suspicious: bool) -> list[Block]:
-    """All blocks in the order of the text, none inside another; `suspicious` looks harder (ambiguous messages)."""
-    found = [*_uu(untrusted_text), *_yenc(untrusted_text), *_binhex(untrusted_text)]
+def find_blocks(untrusted_text: bytes, media_type: str, *, suspicious: bool, more: Iterable[Block] = ()) -> list[Block]:
+    """All blocks in the order of the text, `more` among them, none inside another.
+
+    `suspicious` looks harder (ambiguous messages).
+    """
+    found = [*more]
     if media_type == "text/calendar":
         found += _calendar(untrusted_text)
-    found += _data_uris(untrusted_text, only_base64=media_type == "text/plain")
+        untrusted_text = untrusted_text.replace(b"\\n", b"\r\n").replace(b"\\N", b"\r\n")  # RFC 5545 section 3.3.11
+    found += [*_uu(untrusted_text), *_yenc(untrusted_text), *_binhex(untrusted_text)]
+    is_html = media_type not in ("text/plain", "text/calendar")
+    found += _data_uris(untrusted_text, only_base64=media_type == "text/plain", is_html=is_html)
     found += _base64(untrusted_text, suspicious=suspicious)
     found += _escapes(untrusted_text)
     found += _mime(untrusted_text) if suspicious else _quoted_parts(untrusted_text)
-    return _apart(found, len(untrusted_text))
+    return apart(found, len(untrusted_text))
 
 
 def hides_urls(untrusted_html: bytes) -> bool:
@@ -101,7 +120,7 @@ def hides_urls(untrusted_html: bytes) -> bool:
     return not plain <= {b"".join(block.content.split()) for block in _data_uris(untrusted_html)}
 
 
-def _apart(found: list[Block], length: int) -> list[Block]:
+def apart(found: list[Block], length: int) -> list[Block]:
     """Drop what lies inside an earlier block; over the bound, one block takes the rest."""
     apart: list[Block] = []
     end = 0
@@ -189,7 +208,16 @@ def _binhex(text: bytes) -> list[Block]:
     return [Block("binhex", m.start(), m.end(), "", "application/mac-binhex40", m[0]) for m in _BINHEX.finditer(text)]
 
 
-def _data_uris(text: bytes, *, only_base64: bool = False) -> list[Block]:
+def outside_yenc(untrusted_text: bytes) -> bytes:
+    """The text without its yEnc blocks, whose bytes are those of a binary."""
+    pieces, position = [], 0
+    for block in _yenc(untrusted_text):
+        pieces.append(untrusted_text[position : block.start])
+        position = block.end
+    return b"".join([*pieces, untrusted_text[position:]])
+
+
+def _data_uris(text: bytes, *, only_base64: bool = False, is_html: bool = True) -> list[Block]:
     found = []
     missing = {b""}  # closing bytes that do not come any more
     position = 0
@@ -200,7 +228,8 @@ def _data_uris(text: bytes, *, only_base64: bool = False) -> list[Block]:
         if not (lead or media_type or is_base64) or (only_base64 and not is_base64):
             continue
         closing = _CLOSING.get((lead or b"")[:1], b"")
-        position = _uri_end(text, match.end(), closing, missing, is_base64=is_base64)
+        bare = _URI_BARE if not is_base64 else _URI_BASE64 if is_html else _URI_LINES
+        position = _uri_end(text, match.end(), closing, missing, bare)
         raw = unquote_to_bytes(text[match.end() : position])
         data = decode.decode_base64(raw.replace(b"-", b"+").replace(b"_", b"/")) if is_base64 else raw
         kind = (media_type or b"text/plain").decode().lower()
@@ -211,28 +240,37 @@ def _data_uris(text: bytes, *, only_base64: bool = False) -> list[Block]:
     return found
 
 
-def _uri_end(text: bytes, start: int, closing: bytes, missing: set[bytes], *, is_base64: bool) -> int:
+def _uri_end(text: bytes, start: int, closing: bytes, missing: set[bytes], bare: re.Pattern[bytes]) -> int:
     """Where a URI ends: at the quote or bracket it began behind, else where its characters do."""
     end = -1 if closing in missing else text.find(closing, start)
     if end < 0:
         missing.add(closing)
-        match = (_URI_BASE64 if is_base64 else _URI_BARE).match(text, start)
+        match = bare.match(text, start)
         end = match.end() if match else start
     return end
 
 
 def _calendar(text: bytes) -> list[Block]:
-    """RFC 5545 section 3.2.7: values of any property that are binary."""
-    found = []
-    for match in _ICS_PROPERTY.finditer(text):
-        head = re.sub(rb"\r?\n[ \t]", b"", match[1])
-        if not _ICS_BINARY.search(head):
-            continue
-        name, kind = _ICS_NAME.search(head), _ICS_TYPE.search(head)
-        data = decode.decode_base64(match[2])
-        media_type = kind[1].decode().lower() if kind else "application/octet-stream"
-        found.append(Block("ics", match.start(), match.end(), to_text(name[1]) if name else "", media_type, data))
-    return found
+    """RFC 5545 section 3.2.7: values of any property that are binary, or a data: URI (RFC 7986 section 5.10)."""
+    return [block for match in _ICS_PROPERTY.finditer(text) for block in _property(match, text)]
+
+
+def _property(match: re.Match[bytes], text: bytes) -> list[Block]:
+    """The property as a whole, where its value is a file; what is only folded out of sight goes unexamined."""
+    name, head, value = match[1].lower(), _ICS_FOLD.sub(b"", match[2]), _ICS_FOLD.sub(b"", match[3])
+    start, end = match.span()
+    kind = _ICS_TYPE.search(head)
+    media_type = kind[1].decode().lower() if kind else "application/octet-stream"
+    called = _ICS_NAME.search(head)
+    untrusted_name = to_text(called[1]) if called else ""
+    if _ICS_BINARY.search(head) or (name in _ICS_FILES and _ICS_BASE64.fullmatch(value)):
+        return [Block("ics", start, end, untrusted_name, media_type, decode.decode_base64(value))]
+    shown = _ICS_ESCAPE.sub(rb"\1", value)
+    inside = _data_uris(shown) if b"data:" in shown.lower() else []
+    if len(inside) == 1 and inside[0].start == 0:
+        return [Block("ics", start, end, untrusted_name, inside[0].media_type, inside[0].content)]
+    as_it_stands = {block.content for block in _data_uris(text[start:end], is_html=False)}
+    return [Block("mime", start, end)] if any(block.content not in as_it_stands for block in inside) else []
 
 
 def _base64(text: bytes, *, suspicious: bool) -> list[Block]:

@@ -121,17 +121,17 @@ def safe_entity(safe: Safe, content_id: str, *, inline: bool) -> Entity:
     return Entity(fields, base64_body(safe.content))
 
 
-def notice_entity(name: str, declared: str, removed: Removed, *, displayed: bool) -> Entity:
+def notice_entity(name: str, declared: str, removed: Removed, *, displayed: bool, said: str = "") -> Entity:
     """The notice of a removed part; `displayed` where it is all that the message holds."""
-    text = notice(name, declared, removed.found, removed.reason, removed.id)
+    text = notice(name, declared, removed.found, removed.reason, removed.id, said=said)
     file_name = safe_filename(f"{name or 'part'}.removed.txt")
     disposition = content_field("Content-Disposition", "attachment", header_parameters("filename", file_name))
     return text_entity("text/plain", ["charset=utf-8"], text.encode(), [] if displayed else [disposition])
 
 
-def held_entity(entity: Entity, removal_id: str, boundary: str) -> Entity:
+def held_entity(entity: Entity, reason: str, removal_id: str, boundary: str) -> Entity:
     """A message that is held: the notice that says so, then what goes on of it."""
-    note = text_entity("text/plain", ["charset=utf-8"], held_notice(removal_id).encode(), [])
+    note = text_entity("text/plain", ["charset=utf-8"], held_notice(reason, removal_id).encode(), [])
     return multipart_entity("mixed", [], [note, entity], boundary)
 
 

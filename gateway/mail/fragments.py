@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
+from gateway.mail import neutral, sealed
 from gateway.mail.entity import (
     Boundaries,
     Entity,
@@ -23,12 +24,14 @@ from gateway.mail.entity import (
 from gateway.mail.filename import header_parameters, safe_filename
 from gateway.mail.plan import (
     CALENDAR,
+    HTML_NEUTRALISED,
     MESSAGE_RENAMED,
     NOT_EXAMINED,
     REPORT,
     Action,
     Plan,
     Step,
+    goes_silently,
     part_content,
     text_content,
 )
@@ -50,6 +53,7 @@ class Fragments:
     def __init__(self, raw: bytes, plan: Plan, results: Mapping[str, Result]) -> None:
         self.boundaries = Boundaries(raw)
         self.held = plan.held
+        self.mark = plan.mark
         self.held_id = held_id(results)
         self._results = results
         self._steps: dict[str, Step] = {}
@@ -63,12 +67,18 @@ class Fragments:
     def is_untouched(self, part: Part) -> bool:
         """True for a leaf that stays as it is."""
         step = self._steps.get(part.path)
-        return step is not None and step.action is Action.KEEP and part.path not in self._blocks
+        same = step is not None and step.action is Action.KEEP and step.reason != HTML_NEUTRALISED
+        return same and part.path not in self._blocks
 
     def is_kept(self, part: Part) -> bool:
         """True for a leaf that stays, perhaps without the files that were inside its text."""
         step = self._steps.get(part.path)
         return step is not None and step.action is Action.KEEP
+
+    def is_gone(self, part: Part) -> bool:
+        """True for a leaf in whose place nothing stands."""
+        step = self._steps.get(part.path)
+        return step is not None and goes_silently(step)
 
     def is_renamed(self, part: Part) -> bool:
         """True for an attached message that may not keep its file name."""
@@ -84,7 +94,7 @@ class Fragments:
         if isinstance(end, Safe):
             return safe_entity(end, part.content_id, inline=step.want is Want.IMAGE)
         if isinstance(end, Removed):
-            return notice_entity(step.name, step.declared, end, displayed=is_root)
+            return notice_entity(step.name, step.declared, end, displayed=is_root, said=step.said)
         if step.reason == REPORT or part.content_type == "application/pgp-encrypted":
             return _as_lines(part)
         if part.content_type.startswith("text/"):
@@ -92,23 +102,34 @@ class Fragments:
         return _sealed(part)
 
     def _text(self, part: Part, step: Step) -> Entity:
-        text = text_content(part)
-        pieces: list[bytes] = []
-        files: list[Entity] = []
-        position = 0
-        for inside in self._blocks.get(part.path, []):
-            if inside.block is None:
-                continue
-            pieces += [text[position : inside.block.start], self._stand_in(inside, part, files)]
-            position = inside.block.end
-        pieces.append(text[position:])
+        text, files, pictures = self._without_files(part)
         params = [p for name in _KEPT_PARAMS for p in token_param(name, part.params.get(name, ""))]
+        if step.reason == HTML_NEUTRALISED:
+            shown = neutral.as_text(text, part.params.get("charset", ""))
+            text, params = neutral.neutralise(shown, frozenset(pictures)).encode(), ["charset=utf-8"]
         more = content_id_field(part.content_id)
         if step.reason == CALENDAR and part.untrusted_filename:
             name = safe_filename(part.untrusted_filename)
             more.append(content_field("Content-Disposition", "attachment", header_parameters("filename", name)))
-        entity = text_entity(part.content_type, params, b"".join(pieces), more)
+        entity = text_entity(part.content_type, params, text, more)
         return multipart_entity("mixed", [], [entity, *files], self.boundaries.fresh()) if files else entity
+
+    def _without_files(self, part: Part) -> tuple[bytes, list[Entity], list[str]]:
+        """The text as it will be shown, what stands beside it, and the pictures in it that are ours."""
+        text = text_content(part)
+        pieces: list[bytes] = []
+        files: list[Entity] = []
+        pictures: list[str] = []
+        position = 0
+        for inside in self._blocks.get(part.path, []):
+            if inside.block is None:
+                continue
+            instead = self._stand_in(inside, part, files)
+            if instead.startswith(b"data:"):
+                pictures.append(instead.decode("ascii"))
+            pieces += [text[position : inside.block.start], instead]
+            position = inside.block.end
+        return b"".join([*pieces, text[position:]]), files, pictures
 
     def _stand_in(self, step: Step, part: Part, files: list[Entity]) -> bytes:
         """What the text says where a file was: a picture made anew, or where to find the file's safe form."""
@@ -118,14 +139,16 @@ class Fragments:
             return b"data:" + end.media_type.encode() + b";base64," + base64_body(end.content).replace(b"\r\n", b"")
         if isinstance(end, Safe):
             files.append(safe_entity(end, "", inline=False))
-        else:
-            files.append(notice_entity(step.name, step.declared, end, displayed=False))
+        elif kind != "sig":  # of which the text itself says all that there is to say
+            files.append(notice_entity(step.name, step.declared, end, displayed=False, said=step.said))
         if kind == "data":
             return b"about:blank"
         if kind == "ics":
             return b""
-        mark = f"[A file was taken out of this text: {step.name.encode('ascii', 'replace').decode()}]"
-        return (mark if part.content_type == "text/plain" else html.escape(mark)).encode() + b"\r\n"
+        mark = f"A file was taken out of this text: {step.name.encode('ascii', 'replace').decode()}"
+        if kind == "sig":
+            mark = f"Here was the digital signature of this text, from which a file was taken out. {step.said}"
+        return (f"[{mark}]" if part.content_type == "text/plain" else html.escape(f"[{mark}]")).encode() + b"\r\n"
 
 
 def _as_lines(part: Part) -> Entity:
@@ -140,16 +163,13 @@ def _as_lines(part: Part) -> Entity:
 def _sealed(part: Part) -> Entity:
     """Encrypted mail, in an encoding of ours; its content is what only the one it is for can open."""
     content = part_content(part)
-    if part.content_type == "application/octet-stream":
-        return Entity((content_field("Content-Type", part.content_type, ['name="encrypted.asc"']),), _armor(content))
-    params = ["smime-type=enveloped-data", 'name="smime.p7m"']
+    if sealed.is_pgp_encrypted(content):
+        name = content_field("Content-Type", "application/octet-stream", ['name="encrypted.asc"'])
+        return Entity((name,), b"\r\n".join([*content.splitlines(), b""]))
+    params = [f"smime-type={sealed.smime_type(content)}", 'name="smime.p7m"']
     fields = (
-        content_field("Content-Type", part.content_type, params),
+        content_field("Content-Type", "application/pkcs7-mime", params),
         b"Content-Transfer-Encoding: base64",
         content_field("Content-Disposition", "attachment", ['filename="smime.p7m"']),
     )
     return Entity(fields, base64_body(content))
-
-
-def _armor(content: bytes) -> bytes:
-    return b"\r\n".join([*content.splitlines(), b""])

@@ -30,6 +30,8 @@ WHY = {
     plan.ENCRYPTED_MAIL: "It is encrypted mail, which is not let through here.",
     plan.SIGNATURE_VOID: "It was the digital signature of a message whose parts were made safe; it no longer holds.",
     plan.HIDDEN_PART: "It was hidden in a text of a message that mail programs read in different ways.",
+    plan.RESOURCE_FORK: "It is what a Mac keeps beside a file, such as its icon; the file itself is not affected.",
+    plan.HELD: "The message that it came with is held, and it waits there.",
     plan.AMBIGUOUS: "The message is built so that mail programs read it in different ways.",
     plan.NOT_EXAMINED: "It was not examined.",
     plan.MESSAGE_TOO_LARGE: "It was made safe, but with it the message would be larger than is allowed.",
@@ -41,21 +43,27 @@ _UNKNOWN_REASON = "It could not be made safe."
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,63}/[a-z0-9!#$&^_.+-]{1,63}")
 
 
-def held_notice(removal_id: str) -> str:
+HELD_WHY = {
+    plan.AMBIGUOUS: "This message is built so that mail programs read it in different ways, so it was held.",
+    plan.ENCRYPTED_MAIL: "This message holds encrypted mail, which could not be examined, so it was held.",
+}
+
+
+def held_notice(reason: str, removal_id: str) -> str:
     """What stands before the text of a message that is held."""
     return (
-        "This message is built so that mail programs read it in different ways, so it was held.\n"
+        f"{HELD_WHY.get(reason, 'This message was held.')}\n"
         "Below is its text, as it was read here; what was attached to it is not with it.\n\n"
         f"The original message is kept. To ask your administrator for it, give this id: {removal_id}\n"
     )
 
 
-def notice(name: str, declared: str, found: str, reason: str, removal_id: str) -> str:
-    """Write the notice, lines ended by LF; `name` is a safe name."""
+def notice(name: str, declared: str, found: str, reason: str, removal_id: str, *, said: str = "") -> str:
+    """Write the notice, lines ended by LF; `name` is a safe name, `said` words of ours (signature.py)."""
     lines = [
         f"The attachment {name!r} was removed from this message." if name else "A part of this message was removed."
     ]
-    lines += ["", WHY.get(reason, _UNKNOWN_REASON), ""]
+    lines += ["", WHY.get(reason, _UNKNOWN_REASON), *[said] * bool(said), ""]
     if _MEDIA_TYPE.fullmatch(declared):
         lines.append(f"Declared as: {declared}")
     if _MEDIA_TYPE.fullmatch(found):

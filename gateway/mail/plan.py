@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from gateway.mail import ambiguity, content, decode, embedded, sealed
+from gateway.mail import ambiguity, apple, armor, content, decode, embedded, mark, neutral, sealed, signature
 from gateway.mail.filename import candidates, safe_filename
 from gateway.mail.tree import Kind, Message, Part
 from sandbox.client import Want
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DISPLAYED_TEXT = "displayed_text"
 REPORT = "report"
 CALENDAR = "calendar"
+HTML_NEUTRALISED = "html_neutralised"  # displayed, without what acts
+ENCRYPTED_TEXT = "encrypted_text"  # displayed, with a PGP message in it
 ENCRYPTED_MAIL = "encrypted_mail"
 SIGNATURE = "signature"
 ATTACHMENT = "attachment"
@@ -35,16 +37,18 @@ MESSAGE_RENAMED = "message_renamed"
 FRAGMENT = "fragment"
 OPAQUE_SIGNED = "opaque_signed"
 SIGNATURE_VOID = "signature_void"
+RESOURCE_FORK = "resource_fork"  # of a Mac's file: metadata, which goes without a notice
 HIDDEN_PART = "hidden_part"
 AMBIGUOUS = "ambiguous"
+HELD = "held"  # examinable, but it waits with its message
 NOT_EXAMINED = "not_examined"
 WHOLE = "whole"  # stands for the message as a whole where a part's id is asked for
 MESSAGE_TOO_LARGE = "message_too_large"  # flattened, but the message would have grown past Policy.most_bytes
 OUR_REASONS = frozenset(
     {
-        DISPLAYED_TEXT, REPORT, CALENDAR, ENCRYPTED_MAIL, SIGNATURE, ATTACHMENT, INLINE_IMAGE, HIDDEN_IN_TEXT, MESSAGE,
-        MESSAGE_RENAMED,
-        FRAGMENT, OPAQUE_SIGNED, SIGNATURE_VOID, HIDDEN_PART, AMBIGUOUS, NOT_EXAMINED,
+        DISPLAYED_TEXT, HTML_NEUTRALISED, ENCRYPTED_TEXT, REPORT, CALENDAR, ENCRYPTED_MAIL, SIGNATURE, ATTACHMENT,
+        INLINE_IMAGE, HIDDEN_IN_TEXT, MESSAGE, MESSAGE_RENAMED,
+        FRAGMENT, OPAQUE_SIGNED, SIGNATURE_VOID, RESOURCE_FORK, HIDDEN_PART, AMBIGUOUS, HELD, NOT_EXAMINED,
         MESSAGE_TOO_LARGE,
         ambiguity.TOO_DEEP, ambiguity.TOO_MANY_PARTS, ambiguity.HEADER_TOO_LARGE,
     }
@@ -66,7 +70,10 @@ _REPORTS = frozenset(
 _HTML = frozenset({"text/html", "text/x-amp-html", "text/watch-html"})  # the last two: other displays, other scripts
 _TEXTS = frozenset({"text/plain", "text/calendar", *_HTML})
 _CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
-_CMS_SIGNATURE = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
+_OCTETS = "application/octet-stream"
+_PGP_CONTROL = "application/pgp-encrypted"
+# of what is inside a text, that which no sandbox sees: why it goes
+_REMOVED_BLOCKS = {"mime": HIDDEN_PART, "pgp": ENCRYPTED_MAIL, "wrap": OPAQUE_SIGNED, "sig": SIGNATURE_VOID}
 _REPORT_BYTES = 262_144  # a delivery status has some hundred bytes a recipient
 _CALENDAR_NAMES = (".ics", ".ical", ".ifb", ".vcs")
 _TEXT_BYTES = 16_777_216  # what is longer is no text that anybody reads, but a file
@@ -96,6 +103,7 @@ class Step:
     declared: str  # the media type its sender gave
     source: Part = field(repr=False)
     block: Block | None = field(default=None, repr=False)
+    said: str = ""  # what it said of itself, in words for the notice
 
     def payload(self) -> bytes:
         """The decoded content, untrusted: for the sandbox only."""
@@ -109,9 +117,10 @@ class Plan:
     steps: tuple[Step, ...]
     refused: str | None
     changes: bool  # the message will not leave as it came
-    canonical: bool  # it is written anew, since parsers could read it differently
+    canonical: bool  # it is written anew, since parsers could read it differently, or since it is held
     ambiguities: tuple[str, ...]
-    held: bool = False  # nothing but its text goes on, with a notice; the rest waits for the administrator
+    held: str = ""  # why nothing but its text goes on, with a notice, while the rest waits for the administrator
+    mark: str = ""  # what filters behind us are told (mark.py)
 
 
 def part_content(part: Part) -> bytes:
@@ -144,16 +153,32 @@ def make_plan(message: Message, policy: Policy) -> Plan:
     refused = _refusal(ambiguities, policy)
     if refused:
         steps = [_with(step, Action.REFUSE, refused) for step in steps]
-    held = not refused and policy.ambiguous == "hold" and _is_ambiguous(ambiguities)
+    held = "" if refused else _why_held(ambiguities, steps, policy)
     if held:
-        steps = [_with(step, Action.REMOVE, AMBIGUOUS) if _is_file(step) else step for step in steps]
-    changes = canonical or any(changes_bytes(step) for step in steps)
-    return Plan(tuple(steps), refused, changes, canonical, ambiguities, held)
+        waits = AMBIGUOUS if held == AMBIGUOUS else HELD
+        steps = [_with(step, Action.REMOVE, waits) if _is_file(step) else step for step in steps]
+    told = mark.ENCRYPTED if any(step.action is Action.KEEP and step.part in planner.sealed for step in steps) else ""
+    changes = bool(held) or canonical or any(changes_bytes(step) for step in steps)
+    changes = changes or not mark.is_right(message.root, told)
+    return Plan(tuple(steps), refused, changes, canonical or bool(held), ambiguities, held, told)
 
 
 def changes_bytes(step: Step) -> bool:
     """True for a step after which the part is not what it was."""
-    return step.action not in (Action.KEEP, Action.UNPACK) or step.reason == MESSAGE_RENAMED
+    return step.action not in (Action.KEEP, Action.UNPACK) or step.reason in (MESSAGE_RENAMED, HTML_NEUTRALISED)
+
+
+def goes_silently(step: Step) -> bool:
+    """True for a part in whose place no notice stands, since another part of its container says or is all there is."""
+    is_control = step.reason == ENCRYPTED_MAIL and step.declared == _PGP_CONTROL and not step.block
+    return step.action is Action.REMOVE and (step.reason == RESOURCE_FORK or is_control)
+
+
+def _why_held(ambiguities: tuple[str, ...], steps: list[Step], policy: Policy) -> str:
+    if policy.ambiguous == "hold" and _is_ambiguous(ambiguities):
+        return AMBIGUOUS
+    sealed_away = any(step.action is Action.REMOVE and step.reason == ENCRYPTED_MAIL for step in steps)
+    return ENCRYPTED_MAIL if policy.encrypted_mail == "hold" and sealed_away else ""
 
 
 def _refusal(ambiguities: tuple[str, ...], policy: Policy) -> str | None:
@@ -170,11 +195,11 @@ def _is_ambiguous(ambiguities: tuple[str, ...]) -> bool:
 
 def _is_file(step: Step) -> bool:
     """What waits where a message is held: all that is neither text nor report, nor removed for a reason of its own."""
-    return step.action is Action.FLATTEN or step.reason in (ENCRYPTED_MAIL, SIGNATURE)
+    return step.action is Action.FLATTEN or (step.action is Action.KEEP and step.reason in (ENCRYPTED_MAIL, SIGNATURE))
 
 
 def _with(step: Step, action: Action, reason: str) -> Step:
-    return Step(step.part, action, None, reason, step.name, step.declared, step.source, step.block)
+    return replace(step, action=action, want=None, reason=reason)
 
 
 class _Planner:
@@ -185,6 +210,7 @@ class _Planner:
         self.policy = policy
         self.suspicious = bool(message.ambiguities)
         self.notes: set[str] = set()
+        self.sealed: set[str] = set()  # the parts that stay although nobody can look into them
         self.cids = self._referenced()
 
     def steps(self) -> list[Step]:
@@ -204,7 +230,16 @@ class _Planner:
         own = [self._step(part, Action.UNPACK, _message_reason(part))] if part.kind is Kind.MESSAGE else []
         if part.content_type == "multipart/encrypted":
             return self._encrypted(part)
-        below = [step for child in part.children for step in self._container(child, part)]
+        forks = apple.header_files(part, part_content)
+        below = [
+            step
+            for child in part.children
+            for step in (
+                [self._step(child, Action.REMOVE, RESOURCE_FORK)]
+                if child.path in forks
+                else self._container(child, part)
+            )
+        ]
         if part.content_type == "multipart/signed":
             below = self._signed(part, below)
         return own + below
@@ -223,20 +258,24 @@ class _Planner:
             and sealed.is_pgp_encrypted(part_content(leaves[1]))
             and safe_filename(leaves[1].untrusted_filename, "x.asc").lower().endswith((".asc", ".pgp", ".gpg"))
         ):
-            keep = self.policy.encrypted_mail == "keep"
-            action = Action.KEEP if keep else Action.REMOVE
-            return [self._step(leaf, action, ENCRYPTED_MAIL) for leaf in leaves]
+            return [self._encrypted_step(leaf) for leaf in leaves]
         return [step for child in leaves for step in self._container(child, part)]
+
+    def _encrypted_step(self, part: Part) -> Step:
+        if self.policy.encrypted_mail != "keep":
+            return self._step(part, Action.REMOVE, ENCRYPTED_MAIL)
+        self.sealed.add(part.path)
+        return self._step(part, Action.KEEP, ENCRYPTED_MAIL)
 
     def _signed(self, part: Part, steps: list[Step]) -> list[Step]:
         """A signature stays only where every byte it speaks of stays (RFC 1847 section 2.1)."""
         last = part.children[-1]
-        if len(part.children) != 2 or not _is_signature(last):  # noqa: PLR2004 - exactly two, says section 2.1
+        if len(part.children) != 2 or not signature.is_signature(last):  # noqa: PLR2004 - exactly two, says section 2.1
             return steps
         others = [step for step in steps if step.source is not last]
         whole = not self.suspicious and not any(changes_bytes(step) for step in others)
         step = self._step(last, Action.KEEP, SIGNATURE) if whole else self._step(last, Action.REMOVE, SIGNATURE_VOID)
-        return [*others, step]
+        return [*others, replace(step, said=signature.said_of(part, last))]
 
     # leaves
 
@@ -250,7 +289,7 @@ class _Planner:
     def _other(self, part: Part, parent: Part | None) -> Step:
         if _FRAGMENTS & set(part.types):
             return self._step(part, Action.REMOVE, FRAGMENT)
-        if _CMS & set(part.types):
+        if _CMS & set(part.types) or _is_nameless_cms(part):
             return self._cms(part)
         if self._is_report(part):
             return self._step(part, Action.KEEP, REPORT)
@@ -261,9 +300,8 @@ class _Planner:
     def _cms(self, part: Part) -> Step:
         """Enveloped by its own bytes: encrypted mail. Anything else is a wrapper that could carry what it likes."""
         name = safe_filename(part.untrusted_filename, "smime.p7m").lower()
-        if name.endswith(".p7m") and sealed.is_enveloped(part_content(part)):
-            keep = self.policy.encrypted_mail == "keep" and len(part.types) == 1
-            return self._step(part, Action.KEEP if keep else Action.REMOVE, ENCRYPTED_MAIL)
+        if name.endswith(".p7m") and len(part.types) == 1 and sealed.is_enveloped(part_content(part)):
+            return self._encrypted_step(part)
         return self._step(part, Action.REMOVE, OPAQUE_SIGNED)
 
     @staticmethod
@@ -295,9 +333,12 @@ class _Planner:
             return False
         if len(data) > _TEXT_BYTES:
             return False
+        if part.content_type in _HTML and self.policy.html_bodies == "neutralise" and neutral.is_too_tangled(data):
+            return False
         if part.content_type != "text/plain" and embedded.hides_urls(data):
             self.notes.add(ambiguity.HIDDEN_TEXT)
             return False
+        data = embedded.outside_yenc(data)
         few_nuls = data.count(b"\0") * 100 <= len(data) + 400  # they are cut out; one or two make no binary
         return few_nuls and not content.is_binary(data.replace(b"\0", b""))
 
@@ -311,19 +352,39 @@ class _Planner:
     def _text(self, part: Part) -> list[Step]:
         """A displayed text, and a step for every file inside it."""
         data = text_content(part)
-        blocks = embedded.find_blocks(data, part.content_type, suspicious=self.suspicious)
+        blocks = self._blocks(part, data)
         numbers: dict[str, int] = {}
-        steps = [self._step(part, Action.KEEP, CALENDAR if part.content_type == "text/calendar" else DISPLAYED_TEXT)]
+        steps = [self._step(part, Action.KEEP, self._why_displayed(part, data, blocks))]
         for block in blocks:
             numbers[block.kind] = numbers.get(block.kind, 0) + 1
             steps.append(self._block_step(part, block, f"{part.path}/{block.kind}{numbers[block.kind]}"))
         return steps
 
+    def _blocks(self, part: Part, data: bytes) -> list[Block]:
+        """Files, PGP messages that may not stay, and the signatures over what these are taken out of."""
+        away = []
+        for found in armor.messages(data):
+            if found.kind == "pgp" and self.policy.encrypted_mail == "keep":
+                self.sealed.add(part.path)
+            else:
+                away.append(found)
+        blocks = embedded.find_blocks(data, part.content_type, suspicious=self.suspicious, more=away)
+        void = list(armor.void_signatures(data, blocks)) if blocks else []
+        return embedded.apart([*blocks, *void], len(data)) if void else blocks
+
+    def _why_displayed(self, part: Part, data: bytes, blocks: list[Block]) -> str:
+        if part.content_type == "text/calendar":
+            return CALENDAR
+        if part.content_type in _HTML and self.policy.html_bodies == "neutralise":
+            charset = part.params.get("charset", "")
+            return DISPLAYED_TEXT if not blocks and neutral.is_inert(data, charset) else HTML_NEUTRALISED
+        return ENCRYPTED_TEXT if part.path in self.sealed else DISPLAYED_TEXT
+
     @staticmethod
     def _block_step(part: Part, block: Block, path: str) -> Step:
         name = safe_filename(block.untrusted_name)
-        if block.kind == "mime":
-            return Step(path, Action.REMOVE, None, HIDDEN_PART, name, block.media_type, part, block)
+        if reason := _REMOVED_BLOCKS.get(block.kind):
+            return Step(path, Action.REMOVE, None, reason, name, block.media_type, part, block, block.said)
         shown = block.kind == "data" and block.media_type.startswith("image/")
         want = Want.IMAGE if shown else Want.PDF
         return Step(path, Action.FLATTEN, want, HIDDEN_IN_TEXT, name, block.media_type, part, block)
@@ -340,13 +401,6 @@ def _message_reason(part: Part) -> str:
     return MESSAGE_RENAMED if named else MESSAGE
 
 
-def _is_signature(part: Part) -> bool:
-    """True for a signature by its type and its bytes, with no room for anything else."""
-    if part.kind is not Kind.LEAF or len(part.types) != 1:
-        return False
-    name = part.untrusted_filename.lower()
-    if part.content_type in _CMS_SIGNATURE:
-        return (not name or name.endswith(".p7s")) and sealed.is_detached_signature(part_content(part))
-    if part.content_type == "application/pgp-signature":
-        return (not name or name.endswith((".asc", ".sig", ".pgp"))) and sealed.is_pgp_signature(part_content(part))
-    return False
+def _is_nameless_cms(part: Part) -> bool:
+    """RFC 8551 section 3.2.1: gateways make octets of it, and programs go by the name."""
+    return part.content_type == _OCTETS and part.untrusted_filename.lower().endswith((".p7m", ".p7z"))

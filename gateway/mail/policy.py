@@ -17,8 +17,11 @@ class Policy:
     ambiguous: Literal["rewrite", "hold", "refuse"] = "rewrite"
     # a message over a bound of `Bounds` is delivered with notices for what was not read, for the same reason
     over_bounds: Literal["rewrite", "refuse"] = "rewrite"
-    # S/MIME and PGP encrypted mail cannot be opened by us; taken out, it would be lost for who can
-    encrypted_mail: Literal["keep", "remove"] = "keep"
+    # S/MIME and PGP encrypted mail cannot be opened by us; taken out, it would be lost for who can. Kept, it is marked
+    # ("hold": header and text go on with a notice, everything else waits for the administrator)
+    encrypted_mail: Literal["keep", "hold", "remove"] = "keep"
+    # displayed HTML keeps its bytes, and with them the sender's signatures; mail programs run no scripts in it
+    html_bodies: Literal["keep", "neutralise"] = "keep"
     # flattened mail is larger than the original; the next hop's message_size_limit must leave this much room
     growth_factor: float = 4.0
     growth_bytes: int = 50_000_000

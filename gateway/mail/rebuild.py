@@ -8,9 +8,10 @@ could not be read as a header are not written.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
-from gateway.mail import canonical
+from gateway.mail import canonical, mark
 from gateway.mail.entity import CRLF, content_field
 from gateway.mail.fragments import Fragments
 from gateway.mail.tree import Kind, Message, Part
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.mail.entity import Entity
     from gateway.mail.plan import Plan
     from gateway.mail.result import Result
+    from gateway.mail.tree import Header
 
 _KEPT_FIELDS = frozenset({"content-id", "x-attachment-id"})  # of a replaced part: what the HTML beside it refers to
 
@@ -35,8 +37,17 @@ def rebuild(message: Message, plan: Plan, results: Mapping[str, Result]) -> byte
     if plan.canonical:
         return canonical.write(message.root, fragments)
     edits: list[tuple[int, int, bytes]] = []
-    _edit(message.root, None, fragments, edits)
+    changed = _edit(message.root, None, fragments, edits)
+    edits += _marked(message.root, plan.mark, is_written=changed and message.root.kind is Kind.LEAF)
     return _spliced(message.raw, sorted(edits))
+
+
+def _marked(root: Part, told: str, *, is_written: bool) -> list[tuple[int, int, bytes]]:
+    """Our mark on top, and no other: nothing else of the header moves. `is_written`: the header is already."""
+    if not is_written and mark.is_right(root, told):
+        return []
+    strangers = [] if is_written else [(h.span.start, h.span.end, b"") for h in root.headers if mark.is_mark(h)]
+    return [(0, 0, mark.field(told)), *strangers] if told else strangers
 
 
 def _spliced(raw: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
@@ -54,15 +65,34 @@ def _edit(part: Part, parent: Part | None, fragments: Fragments, edits: list[tup
         if fragments.is_untouched(part):
             return False
         is_root = parent is None or parent.kind is Kind.MESSAGE
-        edits.append((part.span.start, part.span.end, _replacement(part, fragments, is_root=is_root)))
+        headers = [h for h in part.headers if parent or not mark.is_mark(h)]
+        new = _replacement(part, headers, fragments, is_root=is_root)
+        edits.append((part.span.start, part.span.end, new))
         return True
-    changes = [_edit(child, part, fragments, edits) for child in part.children]
+    stays = [child for child in part.children if not fragments.is_gone(child)]
+    changes = [_edit(child, part, fragments, edits) for child in stays]
+    if len(stays) < len(part.children):
+        edits += _cut_out(part.children, stays)
+        changes.append(True)
     if fragments.is_renamed(part):
         edits += _renamed(part)
         changes.append(True)
     if any(changes) and part.content_type in canonical.BROKEN_BY_CHANGE:
         edits += _as_mixed(part)
     return any(changes)
+
+
+def _cut_out(children: tuple[Part, ...], stays: list[Part]) -> list[tuple[int, int, bytes]]:
+    """Take parts out of a multipart, each with one delimiter."""
+    kept, last = {child.path for child in stays}, stays[-1]
+    edits = [
+        (child.span.start, following.span.start, b"")
+        for child, following in itertools.pairwise(children)
+        if child.path not in kept and child.span.start < last.span.start
+    ]
+    if children[-1].path not in kept:
+        edits.append((last.span.end, children[-1].span.end, b""))
+    return edits
 
 
 def _renamed(part: Part) -> list[tuple[int, int, bytes]]:
@@ -75,18 +105,18 @@ def _renamed(part: Part) -> list[tuple[int, int, bytes]]:
     return [(h.span.start, h.span.end, new[h.name]) for h in part.headers if h.name in new]
 
 
-def _replacement(part: Part, fragments: Fragments, *, is_root: bool) -> bytes:
+def _replacement(part: Part, headers: list[Header], fragments: Fragments, *, is_root: bool) -> bytes:
     """The new header and body of a leaf; a message's other fields stay where they were."""
     entity = fragments.leaf(part, is_root=is_root)
     fields = list(entity.fields)
     if not is_root:
-        kept = [h for h in part.headers if h.name in _KEPT_FIELDS and not _has(entity, h.name)]
+        kept = [h for h in headers if h.name in _KEPT_FIELDS and not _has(entity, h.name)]
         return b"".join([_joined(fields), *(h.span.of(part.source) for h in kept), CRLF, entity.body])
-    if not any(h.name == "mime-version" for h in part.headers):
+    if not any(h.name == "mime-version" for h in headers):
         fields.insert(0, b"MIME-Version: 1.0")
-    mime = [h for h in part.headers if h.name.startswith("content-")]
-    pieces = [h.span.of(part.source) for h in part.headers if h not in mime]
-    before = sum(1 for h in part.headers if h not in mime and mime and h.span.start < mime[0].span.start)
+    mime = [h for h in headers if h.name.startswith("content-")]
+    pieces = [h.span.of(part.source) for h in headers if h not in mime]
+    before = sum(1 for h in headers if h not in mime and mime and h.span.start < mime[0].span.start)
     pieces.insert(before if mime else len(pieces), _joined(fields))
     return b"".join([*pieces, CRLF, entity.body, b"" if entity.body.endswith(CRLF) else CRLF])
 

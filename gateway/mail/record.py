@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from gateway.mail.plan import AMBIGUOUS, NOT_EXAMINED, WHOLE, Action, Plan, Step, changes_bytes
+from gateway.mail.plan import HTML_NEUTRALISED, NOT_EXAMINED, WHOLE, Action, Plan, Step, changes_bytes
 from gateway.mail.result import Removed, Result, Safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Outcome = Literal["kept", "flattened", "repacked", "removed", "refused", "held"]
+Outcome = Literal["kept", "flattened", "repacked", "removed", "refused", "held", "neutralised"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ def held_id(results: Mapping[str, Result]) -> str:
 def records(plan: Plan, results: Mapping[str, Result]) -> list[PartRecord]:
     """One record a step, in the order of the message; before them one of the message itself, where it is held."""
     changed = {above for step in plan.steps if changes_bytes(step) for above in _and_above(step.part)}
-    held = PartRecord(WHOLE, "", "message/rfc822", "", "held", AMBIGUOUS, held_id(results))
-    return [*[held] * plan.held, *(_record(step, results, changed) for step in plan.steps)]
+    held = PartRecord(WHOLE, "", "message/rfc822", "", "held", plan.held, held_id(results))
+    return [*[held] * bool(plan.held), *(_record(step, results, changed) for step in plan.steps)]
 
 
 def _and_above(part: str) -> Iterator[str]:
@@ -64,7 +64,8 @@ def _record(step: Step, results: Mapping[str, Result], changed: set[str]) -> Par
         return PartRecord(step.part, step.name, step.declared, "", outcome, step.reason, "")
     end = outcome_of(step, results)
     if end is None:
-        return PartRecord(step.part, step.name, step.declared, "", "kept", step.reason, "")
+        outcome = "neutralised" if step.reason == HTML_NEUTRALISED else "kept"
+        return PartRecord(step.part, step.name, step.declared, "", outcome, step.reason, "")
     if isinstance(end, Removed):
         return PartRecord(step.part, step.name, step.declared, end.found, "removed", end.reason, end.id)
     outcome = "repacked" if end.media_type == "application/zip" else "flattened"

@@ -37,6 +37,17 @@ def is_enveloped(untrusted_cms: bytes) -> bool:
     return start > 0 and untrusted_cms.startswith((_ENVELOPED, _AUTH_ENVELOPED), start)
 
 
+def smime_type(untrusted_cms: bytes) -> str:
+    """What RFC 8551 section 3.2.2 calls it."""
+    start = max(_content_info(untrusted_cms), 0)
+    return "authEnveloped-data" if untrusted_cms.startswith(_AUTH_ENVELOPED, start) else "enveloped-data"
+
+
+def is_session_key(first_byte: int) -> bool:
+    """True for the first byte of an encrypted OpenPGP message."""
+    return first_byte in _SESSION_KEY
+
+
 def is_detached_signature(untrusted_cms: bytes) -> bool:
     """True for one CMS SignedData that holds no content (RFC 5652 section 5.2: eContent absent)."""
     start = _content_info(untrusted_cms)

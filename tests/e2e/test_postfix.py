@@ -1,11 +1,18 @@
-"""A real Postfix before and after, configured by the files in config/postfix/: Postfix -> Lazaretto -> Postfix -> a sink."""
+"""A real Postfix before and after, configured by the files in config/postfix/: Postfix -> Lazaretto -> Postfix -> a sink.
+
+What is covered: content_filter over SMTP and LMTP, smtpd_proxy_filter with speed_adjust and without, XFORWARD, DSN, SIZE,
+8BITMIME, SMTPUTF8, PIPELINING, STARTTLS on both sides, many transactions of one session, a next hop that is down; swaks as
+a client that is neither Postfix nor Python.
+"""
 
 from __future__ import annotations
 
 import email
 import email.policy
 import re
+import shutil
 import smtplib
+import subprocess
 
 import pytest
 
@@ -317,3 +324,167 @@ def test_before_the_queue_the_sender_hears_our_refusal_and_our_451(tmp_path):
         code, text = send(mta.front, with_attachments(b"document"))
         assert (code, text[:6]) == (451, b"4.3.0 ")
         assert mail.got.empty()
+
+
+@pytest.mark.parametrize("adjust", [True, False], ids=["speed_adjust", "no speed_adjust"])
+def test_before_the_queue_with_speed_adjust_and_without_mail_and_refusals_go_through(tmp_path, adjust):
+    """Without it Postfix speaks to us while the client still sends: envelope, then the message line by line."""
+    reinjection = free_port()
+    message = TEXT_ONLY + b"8-bit \xc3\xa9\r\n.dot\r\n" + b"x" * 60_000 + b"\r\n"
+    ambiguous = TEXT_ONLY.replace(b"\r\n\r\n", b"\r\nContent-Type: text/plain\r\nContent-Type: text/html\r\n\r\n", 1)
+    config = without_sandbox(tmp_path) + '[policy]\nambiguous = "refuse"\n'
+    refuse = "check_recipient_access inline:{{nobody@example.net=550 5.1.1 no such user}},permit_mynetworks,reject"
+    with (
+        sink() as (mail, sink_port),
+        serving(tmp_path, reinjection, config) as served,
+        postfix(
+            sink=sink_port,
+            lazaretto=served.port,
+            reinjection=reinjection,
+            before_queue=True,
+            speed_adjust=adjust,
+            listener_options=(f"{{smtpd_recipient_restrictions={refuse}}}",),
+            smtp_line_length_limit="0",
+        ) as mta,
+    ):
+        assert ("speed_adjust" in (mta.base / "etc" / "master.cf").read_text()) is adjust
+        with smtplib.SMTP("127.0.0.1", mta.front, timeout=60) as client:
+            client.ehlo("client.test")
+            for number in range(3):
+                client.mail("a@example.org", ["BODY=8BITMIME", f"SIZE={len(message)}", "RET=HDRS", f"ENVID=x{number}"])
+                client.rcpt(f"r{number}@example.net", ["NOTIFY=NEVER"])
+                assert client.data(message)[0] == 250
+                sender, recipients, content = mail.next()
+                assert (sender, recipients) == ("a@example.org", [f"r{number}@example.net"])
+                assert without_trace(content) == message
+            client.mail("a@example.org")
+            client.rcpt("b@example.net")
+            assert client.data(ambiguous) == (550, b"5.7.1 Message refused by policy")
+        assert send(mta.front, TEXT_ONLY, ("nobody@example.net",))[0] == 550
+        assert mail.got.empty()
+
+
+def test_after_the_queue_a_message_over_our_size_is_not_sent_and_its_sender_hears_of_it(tmp_path):
+    """SIZE, as we announce it, is what Postfix goes by; nothing of the message crosses the wire."""
+    reinjection = free_port()
+    config = without_sandbox(tmp_path) + "[smtp]\nmax_message_bytes = 20000\n"
+    with (
+        sink() as (mail, sink_port),
+        serving(tmp_path, reinjection, config) as served,
+        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection) as mta,
+    ):
+        assert send(mta.front, TEXT_ONLY + b"x" * 30_000 + b"\r\n")[0] == 250
+        mta.wait_for(r"status=bounced \(message size \d+ exceeds size limit 20000 of server 127.0.0.1")
+        assert mail.next()[1] == ["a@example.org"]
+        assert send(mta.front, TEXT_ONLY)[0] == 250
+        assert without_trace(mail.next()[2]) == TEXT_ONLY
+
+
+def test_after_the_queue_the_size_that_we_tell_the_next_hop_is_that_of_the_message_as_it_leaves(tmp_path):
+    """The listener behind us allows so much and no more: our SIZE= is refused at MAIL, before the message."""
+    reinjection = free_port()
+    with (
+        sink() as (mail, sink_port),
+        serving(tmp_path, reinjection, without_sandbox(tmp_path)) as served,
+        postfix(
+            sink=sink_port,
+            lazaretto=served.port,
+            reinjection=reinjection,
+            listener_options=("message_size_limit=15000",),
+        ) as mta,
+    ):
+        code, text = send(served.port, TEXT_ONLY + b"x" * 30_000 + b"\r\n")
+        assert (code, text[:5]) == (552, b"5.3.4")
+        assert mta.wait_for(r"NOQUEUE: reject: MAIL from .*552 5.3.4 Message size exceeds fixed limit")
+        assert mail.got.empty()
+        assert send(served.port, TEXT_ONLY)[0] == 250
+        assert without_trace(mail.next()[2]) == TEXT_ONLY
+
+
+def swaks(port: int, *arguments: str) -> str:
+    if not shutil.which("swaks"):
+        pytest.skip("swaks is not installed")
+    fixed = ["--server", "127.0.0.1", "--port", str(port), "--from", "a@example.org", "--ehlo", "swaks.test"]
+    ended = subprocess.run(["swaks", *fixed, *arguments], check=False, timeout=120, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_swaks_pipelines_through_us_and_two_postfixes(tmp_path):
+    reinjection = free_port()
+    (tmp_path / "message").write_bytes(TEXT_ONLY)
+    with (
+        sink() as (mail, sink_port),
+        serving(tmp_path, reinjection, without_sandbox(tmp_path)) as served,
+        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection) as mta,
+    ):
+        for port in (mta.front, served.port):
+            recipients = ",".join(f"r{number}@example.net" for number in range(30))
+            told = swaks(port, "--to", recipients, "--pipeline", "--data", f"@{tmp_path / 'message'}")
+            for extension in ("PIPELINING", "SIZE", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES"):
+                assert re.search(rf"(?m)^<-\s+250[- ]{extension}", told), extension
+            got: list[str] = []
+            while len(got) < 30:
+                _, some, content = mail.next()
+                got += some
+                assert without_trace(content).rstrip() == TEXT_ONLY.rstrip()
+            assert sorted(got) == sorted(recipients.split(","))
+
+
+def test_many_transactions_of_one_session_go_to_postfix_over_connections_that_are_used_again(tmp_path):
+    reinjection = free_port()
+    with (
+        sink() as (mail, sink_port),
+        serving(tmp_path, reinjection, without_sandbox(tmp_path)) as served,
+        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection) as mta,
+    ):
+        with smtplib.SMTP("127.0.0.1", served.port, timeout=60) as client:
+            client.ehlo("client.test")
+            for number in range(40):
+                if number % 5 == 4:  # one is given up half-way
+                    client.mail("a@example.org")
+                    client.rcpt("given-up@example.net")
+                    client.rset()
+                client.mail("a@example.org")
+                client.rcpt(f"r{number}@example.net")
+                assert client.data(TEXT_ONLY)[0] == 250
+        got = sorted(mail.next()[1][0] for _ in range(40))
+        assert got == sorted(f"r{number}@example.net" for number in range(40))
+        listening = re.findall(r"smtpd\[\d+\]: disconnect from .* mail=(\d+)", mta.log())
+        connects = len(re.findall(r"smtpd\[\d+\]: connect from", mta.log()))
+        assert connects < 10, listening
+
+
+def test_a_next_hop_that_is_down_is_passed_over_and_mail_waits_where_all_are(tmp_path):
+    dead, reinjection = free_port(), free_port()
+    config = without_sandbox(tmp_path) + (
+        f'[relay]\nnext_hop = ["127.0.0.1:{dead}", "127.0.0.1:{reinjection}"]\navoid_seconds = 1.0\n'
+    )
+    with (
+        sink() as (mail, sink_port),
+        serving(tmp_path, None, config) as served,
+    ):
+        with postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection) as mta:
+            for number in range(3):
+                assert send(mta.front, TEXT_ONLY, (f"r{number}@example.net",))[0] == 250
+            assert sorted(mail.next()[1][0] for _ in range(3)) == [f"r{number}@example.net" for number in range(3)]
+        code, text = send(served.port, TEXT_ONLY)  # now both are down
+        assert (code, text[:3]) == (451, b"4.4")
+
+
+def test_encrypted_mail_arrives_marked_and_otherwise_byte_for_byte(tmp_path):
+    reinjection = free_port()
+    message = TEXT_ONLY + (
+        b"-----BEGIN PGP MESSAGE-----\r\n\r\nhQEMA1234567890ABCDEFGH\r\n=abcd\r\n-----END PGP MESSAGE-----\r\n"
+    )
+    with (
+        sink() as (mail, sink_port),
+        serving(tmp_path, reinjection, without_sandbox(tmp_path)) as served,
+        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection) as mta,
+    ):
+        assert send(mta.front, b"X-Lazaretto-Not-Examined: nothing\r\n" + message)[0] == 250
+        content = mail.next()[2]
+        assert without_trace(content) == message
+        assert re.findall(rb"(?m)^X-Lazaretto-Not-Examined: .*\r$", content) == [
+            b"X-Lazaretto-Not-Examined: encrypted\r"
+        ]

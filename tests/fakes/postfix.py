@@ -143,6 +143,7 @@ def postfix(
     lazaretto: int,
     reinjection: int,
     before_queue: bool = False,
+    speed_adjust: bool = True,
     lmtp: bool = False,
     tls: dict[str, str] | None = None,
     transport_options: tuple[str, ...] = (),
@@ -153,7 +154,7 @@ def postfix(
     """Started; stopped at the end.
 
     `lmtp`: the transport of after-queue-lmtp.master.cf; `tls`: starttls.master.cf, with these values in the place of its
-    own; options are added to the transport, the re-injection listener, the public listener.
+    own; `speed_adjust`: as before-queue.master.cf has it, or without; options are added to the transport, the re-injection listener, the public listener.
     """
     base = Path(tempfile.mkdtemp(prefix="lazaretto-postfix-"))
     base.chmod(0o755)
@@ -181,7 +182,8 @@ def postfix(
         master = MASTER + transport + listener
         if before_queue:
             main = re.sub(r"(?m)^(content_filter|receive_override_options) =.*$", "", main)
-            master += re.sub(r"(?m)^smtp inet", f"127.0.0.1:{front} inet", shipped("before-queue.master.cf"))
+            public = re.sub(r"(?m)^smtp inet", f"127.0.0.1:{front} inet", shipped("before-queue.master.cf"))
+            master += public if speed_adjust else public.replace("    -o smtpd_proxy_options=speed_adjust\n", "")
         else:
             master += f"127.0.0.1:{front} inet n - n - - smtpd\n"
             master += "".join(f"    -o {option}\n" for option in front_options)

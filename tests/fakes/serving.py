@@ -57,15 +57,17 @@ class Serving:
 
 @contextlib.contextmanager
 def serving(
-    home: Path, next_hop: int, config: str = "", listen: int = 0, module: str = "gateway", **environ: str
+    home: Path, next_hop: int | None, config: str = "", listen: int = 0, module: str = "gateway", **environ: str
 ) -> Iterator[Serving]:
     """Started, on a free port unless one is given; killed at the end if it has not ended.
 
-    A configuration that says itself where to listen is left alone. `module`: tests.fakes.altered for one that errs.
+    A configuration that says itself where to listen is left alone; `next_hop` None: it says that too. `module`: tests.fakes.altered for one that errs.
     """
     file = home / "lazaretto.toml"
     file.write_text(config)
-    arguments = ["serve", "--config", str(file), "--next-hop", f"127.0.0.1:{next_hop}"]
+    arguments = ["serve", "--config", str(file)]
+    if next_hop is not None:
+        arguments += ["--next-hop", f"127.0.0.1:{next_hop}"]
     if "listen = " not in config:
         arguments += ["--listen", f"127.0.0.1:{listen}"]
     process = subprocess.Popen(

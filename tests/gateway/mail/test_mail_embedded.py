@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.mail.embedded import BLOCKS, find_blocks, hides_urls
+from gateway.mail.embedded import BLOCKS, find_blocks, hides_urls, outside_yenc
 from tests.gateway.mail.letters import ENCODED, SECRET
 from tests.gateway.mail.tricks import ONE_LINE, UU, YENC
 
@@ -38,7 +38,25 @@ ARMOR = (
         (b"ATTACH;VALUE=BINARY;ENCODING=BASE64:aGFy\r\n bWxlc3M=\r\nX:y", "text/calendar", ["ics"]),
         (b'ATTACH;X="a;b:c";ENCODING="BASE64":aGFybWxlc3M=\r\n', "text/calendar", ["ics"]),
         (b"IMAGE;ENCODING=B;FMTTYPE=image/png:aGFy\r\n", "text/calendar", ["ics"]),
-        (b"ATTACH:data:text/html;base64,aGFybWxlc3M=\r\n", "text/calendar", ["data"]),
+        (b"ATTACH:data:text/html;base64,aGFybWxlc3M=\r\n", "text/calendar", ["ics"]),
+        (b"IMAGE;VALUE=URI:da\r\n ta:image/png;bas\r\n e64,aGFybWxlc3M=\r\n", "text/calendar", ["ics"]),
+        (b"ATTACH; VALUE = BINARY:aGFybWxlc3M=\r\n", "text/calendar", ["ics"]),
+        (b"item1.ATTACH;ENCODING=BASE64:aGFybWxlc3M=\r\n", "text/calendar", ["ics"]),
+        (b"X-FILE;VALUE=BINARY;ENCODING=BASE64:aGFybWxlc3M=\r\n", "text/calendar", ["ics"]),
+        (b"STRUCTURED-DATA;VALUE=BINARY;ENCODING=BASE64:aGFybWxlc3M=\r\n", "text/calendar", ["ics"]),
+        (b"ATTACH:" + b"\r\n ".join(base64.encodebytes(b"words " * 20).split()) + b"\r\n", "text/calendar", ["ics"]),
+        (b'X-ALT-DESC;FMTTYPE=text/html:<a href="data:x/y;base64,aGFybWxlc3M=">\r\n', "text/calendar", ["data"]),
+        (b'STYLED-DESCRIPTION:<a href="data:x/y;base64\\,aGFybWxlc3M=">\r\n', "text/calendar", ["mime"]),
+        (b'X-ALT-DESC:<a href="da\r\n ta:x/y;base64,aGFybWxlc3M=">\r\n', "text/calendar", ["mime"]),
+        (b"DESCRIPTION:see\\n" + b"\r\n ".join(ENCODED.split()) + b"\r\n", "text/calendar", ["b64"]),
+        (b"<img srcset='data:x/y;base64," + ONE_LINE + b" 1x'>", "text/html", ["data"]),
+        (
+            YENC.replace(b"=ybegin ", b"=ybegin part=1 total=2 ").replace(
+                b"x.pdf\r\n", b"x.pdf\r\n=ypart begin=1 end=9\r\n"
+            ),
+            "text/plain",
+            ["yenc"],
+        ),
     ],
 )
 def test_a_file_in_a_text_is_found(text, media_type, kinds):
@@ -58,6 +76,8 @@ def test_a_file_in_a_text_is_found(text, media_type, kinds):
         b"Content-Type: is a field of MIME.\r\n",
         b"A-very-long-word" * 20,
         b"ATTACH:https://x.example/a.pdf\r\n",
+        b"ATTACH:CID:part1@example.org\r\n",
+        b"CONFERENCE;VALUE=URI:https://x.example/" + b"a" * 60 + b"\r\n",
     ],
 )
 @pytest.mark.parametrize("media_type", ["text/plain", "text/calendar"])
@@ -79,6 +99,20 @@ def test_the_content_of_a_block_is_decoded():
     assert find_blocks(YENC, "text/plain", suspicious=False)[0].content == SECRET
     block = find_blocks(b"<img src='data:image/png;base64," + ONE_LINE + b"'>", "text/html", suspicious=False)[0]
     assert (block.content, block.media_type) == (SECRET, "image/png")
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "text/calendar"])
+def test_a_data_uri_in_lines_ends_where_another_line_begins(media_type):
+    text = b"DESCRIPTION:see data:x/y;base64,aGFybWxlc3M=\r\nEND:VEVENT and more words\r\n"
+    [block] = find_blocks(text, media_type, suspicious=False)
+    assert (block.content, text[block.end :]) == (b"harmless", b"\r\nEND:VEVENT and more words\r\n")
+
+
+def test_what_yenc_says_of_itself_changes_nothing():
+    lies = YENC.replace(b"size=1\r\n", b"size=7 part=3 pcrc32=deadbeef crc32=00000000\r\n")
+    lies = lies.replace(b"name=x.pdf\r\n", b"name=x.pdf\r\n=ypart begin=900 end=1\r\n")
+    assert [block.content for block in find_blocks(lies, "text/plain", suspicious=False)] == [SECRET]
+    assert outside_yenc(b"before\r\n" + lies + b"after") == b"before\r\n\r\nafter"
 
 
 def test_after_the_bound_the_rest_is_taken_out_in_one_piece():

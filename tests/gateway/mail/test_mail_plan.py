@@ -124,7 +124,7 @@ def test_there_is_one_record_a_step_whatever_happened():
 def test_every_reason_for_a_removal_has_words():
     kept = {
         plan.DISPLAYED_TEXT, plan.REPORT, plan.CALENDAR, plan.SIGNATURE, plan.ATTACHMENT, plan.INLINE_IMAGE,
-        plan.HIDDEN_IN_TEXT, plan.MESSAGE, plan.MESSAGE_RENAMED,
+        plan.HIDDEN_IN_TEXT, plan.MESSAGE, plan.MESSAGE_RENAMED, plan.HTML_NEUTRALISED, plan.ENCRYPTED_TEXT,
     }  # fmt: skip
     assert set(WHY) == REASONS | plan.OUR_REASONS - kept
     assert sanitise.MESSAGE_TOO_LARGE in WHY

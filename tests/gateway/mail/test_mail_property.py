@@ -13,11 +13,13 @@ from tests import demo_message
 from tests.corpus import documents
 from tests.gateway.corpus import corpus_files
 from tests.gateway.mail.bends import BASES, bent, with_a_file
-from tests.gateway.mail.examine import examine, implanted, known_bytes, runs_of
+from tests.gateway.mail.examine import examine, implanted, known_bytes, runs_of, strict
 from tests.gateway.mail.letters import ENCODED, PDF, SECRET, TEXT, mixed
 from tests.gateway.mail.ordinary import ORDINARY
 from tests.gateway.mail.readers import READERS, Leaf, Unreadable, is_installed, start
 from tests.gateway.mail.spellings import EVERY, combinations
+from tests.gateway.mail.test_mail_encrypted import ENCRYPTED
+from tests.gateway.mail.test_mail_neutral import ATTACKS
 
 MAX_BYTES = 100_000  # of a message of the corpus that is tried in more than one form
 
@@ -58,6 +60,22 @@ def test_nothing_is_found_of_a_trick(name):
 @pytest.mark.parametrize(("name", "raw"), combinations(), ids=[name for name, _ in combinations()])
 def test_nothing_is_found_behind_two_types(name, raw):
     assert examine(raw, [SECRET]) == []
+
+
+SOFTER = [name for name in EVERY if b"html" in EVERY[name][0] or b"PGP" in EVERY[name][0] or b"p7m" in EVERY[name][0]]
+
+
+@pytest.mark.parametrize("name", SOFTER)
+def test_nothing_is_found_of_a_trick_under_the_strictest_policy(name):
+    assert examine(EVERY[name][0], [SECRET], strict()) == []
+
+
+@pytest.mark.parametrize("name", [*ENCRYPTED, *(f"html {name}" for name in ATTACKS)])
+def test_all_readers_see_the_parts_of_what_was_marked_held_or_neutralised(name):
+    html = b"Content-Type: text/html; charset=utf-8\r\n\r\n<p>Hi" + ATTACKS.get(name.removeprefix("html "), "").encode()
+    raw = ENCRYPTED.get(name) or mixed(TEXT, html, subtype=b"alternative")
+    assert examine(raw) == []
+    assert examine(raw, under=strict()) == []
 
 
 @pytest.mark.parametrize("name", ORDINARY)

@@ -7,6 +7,7 @@ import email.policy
 
 import pytest
 
+from gateway.mail import mark
 from gateway.mail.policy import Policy
 from gateway.mail.rebuild import rebuild
 from gateway.mail.result import Removed, Safe
@@ -171,10 +172,11 @@ def test_pgp_encrypted_mail_is_kept_and_can_be_removed_by_policy():
         b"Content-Type: application/octet-stream; name=encrypted.asc\r\n\r\n" + ARMORED,
         subtype=b'encrypted; protocol="application/pgp-encrypted"',
     )
-    assert send(raw).out == raw
+    assert send(raw).out == mark.field("encrypted") + raw
     out = send(raw, Policy(encrypted_mail="remove")).out
     assert b"BEGIN PGP" not in out
     assert python_reads(out).get_content_type() == "multipart/mixed"
+    assert len(python_reads(out).get_payload()) == 1, "one notice, not one for each of the two parts"
     anew = python_reads(send(raw.replace(b"\r\n", b"\n")).out)
     assert anew.get_content_type() == "multipart/encrypted"
     assert list(anew.iter_parts())[1].get_content() == ARMORED

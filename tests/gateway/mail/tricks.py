@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import quopri
+import struct
 
 from tests.gateway.mail.letters import ENCODED, PDF, SECRET, TEXT, TOP, joined, mixed
 
@@ -49,6 +50,19 @@ SCRIPT = (
     b"Content-Type: application/octet-stream; name=x.js\r\nContent-Transfer-Encoding: quoted-printable\r\n"
     b"Content-Disposition: attachment; filename=x.js\r\n\r\n"
 ) + b"=\r\n".join(b"".join(b"=%02X" % byte for byte in SECRET[at : at + 24]) for at in range(0, len(SECRET), 24)) + b"\r\n"  # fmt: skip
+ARMOR = b"-----BEGIN PGP MESSAGE-----\r\n\r\nhQEMA1234567890ABCDEFGH\r\n=abcd\r\n-----END PGP MESSAGE-----\r\n"
+CLEAR_END = b"-----BEGIN PGP SIGNATURE-----\r\n\r\niQEzBAEBCAAdFiEE\r\n=abcd\r\n-----END PGP SIGNATURE-----\r\n"
+MARK = b"X-Lazaretto-Not-Examined: encrypted\r\n"
+# an AppleDouble header whose one entry, a resource fork, is the file
+FORK = b'Content-Type: application/applefile; name="._x.pdf"\r\n' + B64 + b"\r\n" + base64.encodebytes(
+    struct.pack(">II16xHIII", 0x00051607, 0x20000, 1, 2, 38, len(SECRET)) + SECRET
+).replace(b"\n", b"\r\n")  # fmt: skip
+
+
+def _calendar(lines: bytes) -> bytes:
+    return text(b"BEGIN:VCALENDAR\r\n" + lines + b"\r\nEND:VCALENDAR\r\n", b"text/calendar")
+
+
 PDF_HEAD = b"--outer\r\nContent-Type: application/pdf"
 
 TRICKS: dict[str, tuple[bytes, str]] = {
@@ -290,4 +304,30 @@ TRICKS: dict[str, tuple[bytes, str]] = {
     ),
     "html in utf-7 by rfc 2231": (text(b"+ADw-a href=data:x/y;base64," + ONE_LINE, b"text/html; charset*=us-ascii''utf-7"), ""),
     "amp html that is a pdf": (text(ENCODED, b"text/x-amp-html", B64), ""),
+    # what only looks sealed, and files in odd places of calendars, HTML and Mac mail
+    "pgp armor that is only wrapped": (text(b"-----BEGIN PGP MESSAGE-----\r\n\r\nyw" + base64.b64encode(SECRET)[2:] + b"\r\n-----END PGP MESSAGE-----\r\n"), ""),
+    "file behind an armor's end": (text(ARMOR + ENCODED), ""),
+    "file inside a clear-signed text": (text(b"-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA1\r\n\r\n" + UU + CLEAR_END), ""),
+    "file behind a clear-signed text": (text(b"-----BEGIN PGP SIGNED MESSAGE-----\r\n\r\nHi\r\n" + CLEAR_END + UU), ""),
+    "octets called smime.p7m": (text(ENCODED, b"application/octet-stream; name=smime.p7m", B64), ""),
+    "resource fork that is a pdf": (mixed(b"Content-Type: application/applefile; name=x.pdf\r\n" + B64 + b"\r\n" + ENCODED, PDF, subtype=b"appledouble"), ""),
+    "resource fork with the file in it": (mixed(FORK, PDF), ""),
+    "applesingle": (text(base64.encodebytes(bytes.fromhex("00051600") + SECRET).replace(b"\n", b"\r\n"), b"application/applefile", B64), ""),
+    "our own mark on a file": (MARK + mixed(TEXT, PDF), ""),
+    "our own mark on a file, bare lf": ((MARK + mixed(TEXT, PDF)).replace(b"\r\n", b"\n"), "bare_lf"),
+    "calendar with a folded scheme": (_calendar(b"ATTACH:da\r\n ta:application/pdf;bas\r\n e64," + b"\r\n ".join(ENCODED.split())), ""),
+    "calendar with attach and no parameters": (_calendar(b"ATTACH:" + b"\r\n ".join(ENCODED.split())), ""),
+    "calendar with spaces in the parameters": (_calendar(b"ATTACH; VALUE = BINARY; ENCODING = BASE64:" + b"\r\n\t".join(ENCODED.split())), ""),
+    "calendar with a picture": (_calendar(b"IMAGE;VALUE=BINARY;ENCODING=BASE64;FMTTYPE=image/png:" + b"\r\n ".join(ENCODED.split())), ""),
+    "calendar with a property of its own": (_calendar(b"X-FILE;VALUE=BINARY;ENCODING=BASE64:" + b"\r\n ".join(ENCODED.split())), ""),
+    "calendar with structured data": (_calendar(b"STRUCTURED-DATA;VALUE=BINARY;ENCODING=BASE64:" + b"\r\n ".join(ENCODED.split())), ""),
+    "calendar with html in it": (_calendar(b'STYLED-DESCRIPTION:<a href="data:x/y;base64\\,' + ONE_LINE + b'">x</a>'), ""),
+    "calendar with base64 in its words": (_calendar(b"DESCRIPTION:see\\n" + b"\r\n ".join(ENCODED.split())), ""),
+    "data uri in a srcset": (text(b"<img srcset='https://x 1x, data:image/png;base64," + ONE_LINE + b" 2x'>", b"text/html"), ""),
+    "data uri in percents of base64": (text(b'<a href="data:x/y;base64,' + b"".join(b"%%%02x" % b for b in ONE_LINE) + b'">', b"text/html"), ""),
+    "data uri in lines of a text": (text(b"see data:x/y;base64," + ENCODED + b"bye\r\n"), ""),
+    "yenc in parts that lie": (
+        text(YENC.replace(b"=ybegin ", b"=ybegin part=9 ").replace(b"x.pdf\r\n", b"x.pdf\r\n=ypart begin=7 end=1\r\n").replace(b"size=1", b"size=2 pcrc32=deadbeef")),
+        "",
+    ),
 }  # fmt: skip
