@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted(path for room in ("gateway", "sandbox") for path in (ROOT / room).rglob("*.py"))
 IN_THE_IMAGE = {"pymupdf", "magic", "PIL", "libarchive", "olefile"}
+ZIP_WRITER = "gateway/mail/archive.py"  # stores what we made in zips, and reads back those alone
 PDF_WRITER = ["sandbox/host/encode.py", "sandbox/host/flatten.py"]  # pixels in, PDF out: they open no document
 
 
@@ -111,7 +112,8 @@ def test_the_sandbox_does_not_know_the_gateway(path):
 def test_the_mail_room_is_pure(path):
     impure = {"asyncio", "socket", "subprocess", "os", "time", "logging", "structlog", "random", "secrets", "threading"}
     assert not roots(imports(path)) & impure
-    assert not {"pathlib", "io", "tempfile"} & roots(runtime_imports(path))
+    in_memory = {"io"} if named(path) == ZIP_WRITER else set()  # BytesIO: zipfile writes into a file
+    assert not {"pathlib", "io", "tempfile"} & (roots(runtime_imports(path)) - in_memory)
     calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
     assert not calls & {"open", "print", "input", "eval", "exec"}
 
@@ -154,6 +156,7 @@ def test_no_native_parser_of_documents_runs_outside_the_guest(path):
             "marshal",
         }
         writers_own = {"zlib"} if named(path) in PDF_WRITER else set()  # deflates our pixels, inflates nothing
+        writers_own |= {"zipfile"} if named(path) == ZIP_WRITER else set()
         assert not roots(imports(path)) & (parsers - writers_own)
 
 

@@ -39,6 +39,7 @@ _UNICODE_LINE_ENDS = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
 _ANOTHER_FIELD = re.compile(rb"(?:[\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9])[ \t]*[!-9;-~]{1,76}[ \t]*:")
 _FIELD_INSIDE = re.compile(rb"(?i)(content-[a-z-]{1,30}|mime-version)[ \t]*:")
 _EIGHT_BIT = re.compile(rb"[\x80-\xff]{1,20}")
+_WIDE = re.compile(r"[^\x00-\x7f]{1,10}")
 _LONG = 998  # RFC 5322 section 2.1.1
 _PIECE = 900
 _VALUE_BYTES = 60_000  # of one field; with its folding it stays below the bound of what is read
@@ -46,15 +47,22 @@ _VALUE_BYTES = 60_000  # of one field; with its folding it stays below the bound
 
 def write(root: Part, fragments: Fragments) -> bytes:
     """The message: kept fields, MIME fields of ours, body; where it is held, behind a notice that says so."""
+    told = mark.field(fragments.mark) if fragments.mark else b""
+    headers = [header for header in root.headers if not mark.is_mark(header)]
+    return told + _written(root, entity_of(root, fragments), fragments, headers)
+
+
+def entity_of(root: Part, fragments: Fragments) -> Entity:
+    """What the message holds, without the fields that it has as a message."""
     entity = _entity(root, fragments, is_root=True)
     if fragments.held:
         entity = held_entity(entity, fragments.held, fragments.held_id, fragments.boundaries.fresh())
-    told = mark.field(fragments.mark) if fragments.mark else b""
-    return told + _written([header for header in root.headers if not mark.is_mark(header)], root, entity)
+    return entity
 
 
-def _written(headers: Sequence[Header], root: Part, entity: Entity) -> bytes:
-    lines = [*_kept_fields(headers, root.source), b"MIME-Version: 1.0", *entity.fields]
+def _written(root: Part, entity: Entity, fragments: Fragments, headers: Sequence[Header] | None = None) -> bytes:
+    kept = _kept_fields(root.headers if headers is None else headers, root.source, ascii_only=fragments.ascii_only)
+    lines = [*kept, b"MIME-Version: 1.0", *entity.fields]
     body = entity.body if entity.body.endswith(CRLF) else entity.body + CRLF
     return CRLF.join([*lines, b"", body])
 
@@ -78,7 +86,7 @@ def _entity(part: Part, fragments: Fragments, *, is_root: bool) -> Entity:
 
 def _message(part: Part, fragments: Fragments) -> Entity:
     """An attached message, its own parts written anew inside it (RFC 2046 section 5.2.1)."""
-    body = _written(part.children[0].headers, part.children[0], _entity(part.children[0], fragments, is_root=True))
+    body = _written(part.children[0], _entity(part.children[0], fragments, is_root=True), fragments)
     fields = [content_field("Content-Type", "message/rfc822", [])]
     if not body.isascii():
         fields.append(b"Content-Transfer-Encoding: 8bit")
@@ -94,7 +102,7 @@ def message_disposition(part: Part) -> bytes:
     return content_field("Content-Disposition", "attachment", header_parameters("filename", name))
 
 
-def _kept_fields(headers: Sequence[Header], source: bytes) -> list[bytes]:
+def _kept_fields(headers: Sequence[Header], source: bytes, *, ascii_only: bool) -> list[bytes]:
     kept: list[bytes] = []
     seen: set[str] = set()
     for header in headers:
@@ -104,15 +112,16 @@ def _kept_fields(headers: Sequence[Header], source: bytes) -> list[bytes]:
         if header.name in _ONCE and header.name in seen:
             continue
         seen.add(header.name)
-        kept.append(name + b":" + _value(header.value))
+        kept.append(name + b":" + _value(header.value, ascii_only=ascii_only))
     return kept
 
 
-def _value(untrusted_value: bytes) -> bytes:
+def _value(untrusted_value: bytes, *, ascii_only: bool) -> bytes:
     """The value with its own folding, without what some parser could stumble over."""
     value = _ANOTHER_FIELD.split(untrusted_value[:_VALUE_BYTES], maxsplit=1)[0]
     try:
-        value.decode()
+        text = value.decode()
+        value = _WIDE.sub(_utf8_word, text).encode()[:_VALUE_BYTES] if ascii_only else value
     except UnicodeDecodeError:  # RFC 6532 allows UTF-8 and nothing else
         value = _EIGHT_BIT.sub(_word, value)[:_VALUE_BYTES]
     value = _UNICODE_LINE_ENDS.sub(b" ", value)
@@ -129,6 +138,11 @@ def _first(line: bytes) -> bytes:
 def _word(match: re.Match[bytes]) -> bytes:
     """RFC 1428: 8-bit bytes of a charset that nobody named."""
     return b" =?unknown-8bit?Q?" + b"".join(b"=%02X" % byte for byte in match[0]) + b"?= "
+
+
+def _utf8_word(match: re.Match[str]) -> str:
+    """RFC 2047, whole characters: some decode each word alone."""
+    return " =?utf-8?Q?" + "".join(f"={byte:02X}" for byte in match[0].encode()) + "?= "
 
 
 def _short(line: bytes) -> list[bytes]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from gateway.mail.result import Removed, Safe
 
 CRLF = b"\r\n"
+MESSAGE = "message/rfc822"  # of what is in a container: a message with its header
+PARTS = "multipart/mixed"  # likewise: a MIME entity, which stands as a part
+BOUNDARY = re.compile(rb"=_[0-9a-f]{32}_\d{5}")  # as `Boundaries` makes them
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,100}")
 _CONTENT_ID = re.compile(r"[!-;=?-~]{1,250}")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}")
@@ -51,12 +54,13 @@ class Entity:
 class Boundaries:
     """Fresh boundaries for one message, derived from its bytes, so that the same message gives the same mail.
 
-    No sender can know the digest of a message that he is still writing; what stands in the message is skipped anyway.
+    `mark` is the place of a message inside another one, so that no two have the same. No sender can know the digest of
+    a message that he is still writing; what stands in the message is skipped anyway.
     """
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, mark: str = "") -> None:
         self._raw = raw
-        self._digest = hashlib.sha256(raw).hexdigest()[:32]
+        self._digest = hashlib.sha256(mark.encode() + raw).hexdigest()[:32]
         self._count = 0
 
     def fresh(self) -> str:
@@ -108,7 +112,12 @@ def text_entity(media_type: str, params: list[str], content: bytes, more: list[b
 
 
 def safe_entity(safe: Safe, content_id: str, *, inline: bool) -> Entity:
-    """A file from our side of the sandbox."""
+    """A file from our side of the sandbox, or what was in a container."""
+    if safe.media_type == MESSAGE:
+        return _message_entity(safe, content_id)
+    if safe.media_type == PARTS:
+        header, _, body = safe.content.partition(CRLF + CRLF)
+        return Entity((header, *content_id_field(content_id)), body)
     media_type = safe.media_type if _MEDIA_TYPE.fullmatch(safe.media_type) else "application/octet-stream"
     name = safe_filename(safe.name, flattened_name("attachment", media_type))
     shown = "inline" if inline and media_type.startswith("image/") else "attachment"
@@ -121,9 +130,19 @@ def safe_entity(safe: Safe, content_id: str, *, inline: bool) -> Entity:
     return Entity(fields, base64_body(safe.content))
 
 
+def _message_entity(safe: Safe, content_id: str) -> Entity:
+    """A message that was in a file: attached as one, without a transfer encoding (RFC 2046 section 5.2.1)."""
+    name = safe_filename(safe.name, flattened_name("message", MESSAGE))
+    fields = [content_field("Content-Type", MESSAGE, [])]
+    if not safe.content.isascii():
+        fields.append(b"Content-Transfer-Encoding: 8bit")
+    fields.append(content_field("Content-Disposition", "attachment", header_parameters("filename", name)))
+    return Entity((*fields, *content_id_field(content_id)), safe.content)
+
+
 def notice_entity(name: str, declared: str, removed: Removed, *, displayed: bool, said: str = "") -> Entity:
     """The notice of a removed part; `displayed` where it is all that the message holds."""
-    text = notice(name, declared, removed.found, removed.reason, removed.id, said=said)
+    text = notice(name, declared, removed.found, removed.reason, removed.id, said=said, members=removed.members)
     file_name = safe_filename(f"{name or 'part'}.removed.txt")
     disposition = content_field("Content-Disposition", "attachment", header_parameters("filename", file_name))
     return text_entity("text/plain", ["charset=utf-8"], text.encode(), [] if displayed else [disposition])

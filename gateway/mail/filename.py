@@ -163,6 +163,7 @@ def flattened_name(safe_name: str, media_type: str = "application/pdf") -> str:
         "image/png": (".png",),
         "image/jpeg": (".jpg", ".jpeg", ".jpe"),
         "application/zip": (".zip",),
+        "message/rfc822": (".eml",),
     }.get(media_type, (".bin",))
     if safe_name.lower().endswith(endings):
         return safe_name

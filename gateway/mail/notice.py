@@ -6,9 +6,15 @@ Plain words; nothing of the sender's but a safe name and two media types.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from gateway.mail import ambiguity, plan
 from sandbox import contract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from gateway.mail.result import Removed
 
 WHY = {
     contract.ENCRYPTED: "It is protected by a password or a key, so it could not be opened and made safe.",
@@ -19,6 +25,8 @@ WHY = {
     contract.PAGE_TOO_LARGE: "One of its pages is larger than is allowed.",
     contract.TOO_MANY_PIXELS: "Its pictures are larger than is allowed.",
     contract.OUT_OF_MEMORY: "Opening it took more memory than is allowed.",
+    contract.TOO_MANY_MEMBERS: "It holds more files than are allowed, together with the rest of the message.",
+    contract.UNPACKED_TOO_LARGE: "Unpacked it is larger than is allowed, together with the rest of the message.",
     contract.DOCUMENT_TOO_LARGE: "It is larger than is allowed.",
     contract.OUTPUT_TOO_LARGE: "Its safe form would be larger than is allowed.",
     contract.DEADLINE: "Opening it took longer than is allowed.",
@@ -34,8 +42,9 @@ WHY = {
     plan.HELD: "The message that it came with is held, and it waits there.",
     plan.AMBIGUOUS: "The message is built so that mail programs read it in different ways.",
     plan.NOT_EXAMINED: "It was not examined.",
+    plan.NOTHING_SAFE: "Nothing that is in it could be made safe.",
     plan.MESSAGE_TOO_LARGE: "It was made safe, but with it the message would be larger than is allowed.",
-    ambiguity.TOO_DEEP: "It was wrapped in more layers of messages than are allowed.",
+    ambiguity.TOO_DEEP: "It was wrapped in more layers of messages and archives than are allowed.",
     ambiguity.TOO_MANY_PARTS: "The message has more parts than are allowed; this is the rest of them.",
     ambiguity.HEADER_TOO_LARGE: "Its header is larger than is allowed.",
 }
@@ -54,12 +63,41 @@ def held_notice(reason: str, removal_id: str) -> str:
     return (
         f"{HELD_WHY.get(reason, 'This message was held.')}\n"
         "Below is its text, as it was read here; what was attached to it is not with it.\n\n"
-        f"The original message is kept. To ask your administrator for it, give this id: {removal_id}\n"
+        f"{_ask(removal_id)}\n"
     )
 
 
-def notice(name: str, declared: str, found: str, reason: str, removal_id: str, *, said: str = "") -> str:
-    """Write the notice, lines ended by LF; `name` is a safe name, `said` words of ours (signature.py)."""
+def removal_list(removed: Sequence[tuple[str, Removed]]) -> str:
+    """What an archive says of those of its members that are not in it, lines ended by LF; names are safe ones."""
+    lines = ["These files were in the archive and were removed from it:", "", *_listed(removed, "")]
+    if removal_id := next((gone.id for _, gone in removed), ""):
+        lines += [_ask(removal_id)]
+    return "\n".join(lines) + "\n"
+
+
+def _listed(removed: Sequence[tuple[str, Removed]], indent: str) -> Iterator[str]:
+    for name, gone in removed:
+        yield f"{indent}{name}"
+        yield f"{indent}    {WHY.get(gone.reason, _UNKNOWN_REASON)} (reason: {gone.reason})"
+        yield ""
+        yield from _listed(gone.members, indent + "    ")
+
+
+def _ask(removal_id: str) -> str:
+    return f"The original message is kept. To ask your administrator for it, give this id: {removal_id}"
+
+
+def notice(
+    name: str,
+    declared: str,
+    found: str,
+    reason: str,
+    removal_id: str,
+    *,
+    said: str = "",
+    members: Sequence[tuple[str, Removed]] = (),
+) -> str:
+    """Write the notice, lines ended by LF; `name` and those of `members` are safe, `said` is ours (signature.py)."""
     lines = [
         f"The attachment {name!r} was removed from this message." if name else "A part of this message was removed."
     ]
@@ -69,6 +107,8 @@ def notice(name: str, declared: str, found: str, reason: str, removal_id: str, *
     if _MEDIA_TYPE.fullmatch(found):
         lines.append(f"Found to be: {found}")
     lines.append(f"Reason: {reason}")
+    if members:
+        lines += ["", "What was in it:", "", *_listed(members, "")]
     if removal_id:
-        lines += ["", f"The original message is kept. To ask your administrator for it, give this id: {removal_id}"]
+        lines += ["", _ask(removal_id)]
     return "\n".join(lines) + "\n"

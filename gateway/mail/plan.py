@@ -43,13 +43,15 @@ AMBIGUOUS = "ambiguous"
 HELD = "held"  # examinable, but it waits with its message
 NOT_EXAMINED = "not_examined"
 WHOLE = "whole"  # stands for the message as a whole where a part's id is asked for
+MEMBER = "member"  # of a container that was opened
+NOTHING_SAFE = "nothing_safe"  # in an archive
 MESSAGE_TOO_LARGE = "message_too_large"  # flattened, but the message would have grown past Policy.most_bytes
 OUR_REASONS = frozenset(
     {
         DISPLAYED_TEXT, HTML_NEUTRALISED, ENCRYPTED_TEXT, REPORT, CALENDAR, ENCRYPTED_MAIL, SIGNATURE, ATTACHMENT,
         INLINE_IMAGE, HIDDEN_IN_TEXT, MESSAGE, MESSAGE_RENAMED,
         FRAGMENT, OPAQUE_SIGNED, SIGNATURE_VOID, RESOURCE_FORK, HIDDEN_PART, AMBIGUOUS, HELD, NOT_EXAMINED,
-        MESSAGE_TOO_LARGE,
+        MESSAGE_TOO_LARGE, MEMBER, NOTHING_SAFE,
         ambiguity.TOO_DEEP, ambiguity.TOO_MANY_PARTS, ambiguity.HEADER_TOO_LARGE,
     }
 )  # fmt: skip

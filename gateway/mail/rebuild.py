@@ -12,8 +12,9 @@ import itertools
 from typing import TYPE_CHECKING
 
 from gateway.mail import canonical, mark
-from gateway.mail.entity import CRLF, content_field
+from gateway.mail.entity import BOUNDARY, CRLF, MESSAGE, PARTS, content_field
 from gateway.mail.fragments import Fragments
+from gateway.mail.result import Safe
 from gateway.mail.tree import Kind, Message, Part
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def rebuild(message: Message, plan: Plan, results: Mapping[str, Result]) -> byte
     if not plan.changes:
         return message.raw
     fragments = Fragments(message.raw, plan, results)
-    if plan.canonical:
+    if plan.canonical or _clash(message.root, results):
         return canonical.write(message.root, fragments)
     edits: list[tuple[int, int, bytes]] = []
     changed = _edit(message.root, None, fragments, edits)
@@ -48,6 +49,28 @@ def _marked(root: Part, told: str, *, is_written: bool) -> list[tuple[int, int, 
         return []
     strangers = [] if is_written else [(h.span.start, h.span.end, b"") for h in root.headers if mark.is_mark(h)]
     return [(0, 0, mark.field(told)), *strangers] if told else strangers
+
+
+def inside(message: Message, plan: Plan, results: Mapping[str, Result], mark: str) -> bytes:
+    """Write a message that was in a container: always anew, so that it holds nothing but our own reading."""
+    return canonical.write(message.root, Fragments(message.raw, plan, results, mark))
+
+
+def inside_as_part(message: Message, plan: Plan, results: Mapping[str, Result], mark: str) -> bytes:
+    """Write a MIME entity that was in a container, as the part that takes its place: header and body."""
+    return canonical.entity_of(message.root, Fragments(message.raw, plan, results, mark)).written()
+
+
+def _clash(root: Part, results: Mapping[str, Result]) -> bool:
+    """True where a boundary of ours inside a part begins with one of the sender's around it, or the other way round."""
+    inner = {
+        boundary
+        for result in results.values()
+        if isinstance(result, Safe) and result.media_type in (MESSAGE, PARTS)
+        for boundary in BOUNDARY.findall(result.content)
+    }
+    outer = {part.boundary.lstrip(b"-").lower() for part in root.walk() if inner and part.boundary}
+    return any(a.startswith(b) or b.startswith(a) for a in inner for b in outer)
 
 
 def _spliced(raw: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:

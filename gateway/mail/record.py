@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from gateway.mail.entity import MESSAGE, PARTS
 from gateway.mail.plan import HTML_NEUTRALISED, NOT_EXAMINED, WHOLE, Action, Plan, Step, changes_bytes
 from gateway.mail.result import Removed, Result, Safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+_REPACKED = frozenset({"application/zip", MESSAGE, PARTS})
 Outcome = Literal["kept", "flattened", "repacked", "removed", "refused", "held", "neutralised"]
 
 
@@ -18,7 +20,7 @@ Outcome = Literal["kept", "flattened", "repacked", "removed", "refused", "held",
 class PartRecord:
     """One part's end. `reason` is one of plan.OUR_REASONS or sandbox.contract.REASONS; `id` is of the kept original."""
 
-    part: str
+    part: str  # what was in a container has its id, a slash, and its own place there: 2/1, and 2/1.3 in a message
     name: str
     declared: str
     found: str
@@ -43,8 +45,26 @@ def held_id(results: Mapping[str, Result]) -> str:
     return whole.id if isinstance(whole, Removed) else ""
 
 
-def records(plan: Plan, results: Mapping[str, Result]) -> list[PartRecord]:
-    """One record a step, in the order of the message; before them one of the message itself, where it is held."""
+def records(
+    plan: Plan, results: Mapping[str, Result], inside: Mapping[str, Sequence[PartRecord]] | None = None, above: str = ""
+) -> list[PartRecord]:
+    """One record a step, in the order of the message; before them one of the message itself, where it is held.
+
+    `inside` has what was in a container, by the record's id, and follows it; `above` is the id of the container that
+    the message itself was in, with a slash.
+    """
+    inside = inside or {}
+    found = [replace(record, part=above + record.part) for record in _records(plan, results)]
+    return [each for record in found for each in _with_members(record, inside.get(record.part))]
+
+
+def _with_members(record: PartRecord, members: Sequence[PartRecord] | None) -> list[PartRecord]:
+    if not members:
+        return [record]
+    return [record if record.id else replace(record, outcome="repacked"), *members]
+
+
+def _records(plan: Plan, results: Mapping[str, Result]) -> list[PartRecord]:
     changed = {above for step in plan.steps if changes_bytes(step) for above in _and_above(step.part)}
     held = PartRecord(WHOLE, "", "message/rfc822", "", "held", plan.held, held_id(results))
     return [*[held] * bool(plan.held), *(_record(step, results, changed) for step in plan.steps)]
@@ -68,5 +88,5 @@ def _record(step: Step, results: Mapping[str, Result], changed: set[str]) -> Par
         return PartRecord(step.part, step.name, step.declared, "", outcome, step.reason, "")
     if isinstance(end, Removed):
         return PartRecord(step.part, step.name, step.declared, end.found, "removed", end.reason, end.id)
-    outcome = "repacked" if end.media_type == "application/zip" else "flattened"
+    outcome = "repacked" if end.media_type in _REPACKED else "flattened"
     return PartRecord(step.part, step.name, step.declared, end.found, outcome, step.reason, "")

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Safe:
-    """A file that our side of the sandbox made; `name` is what it is called (`filename.flattened_name`)."""
+    """A file that our side of the sandbox made; `name` is what it is called (`filename.flattened_name`).
+
+    Of what was inside a container, the mail room makes these itself: a zip (`archive`), a message/rfc822 and a
+    multipart/mixed (`rebuild.inside`), the last with its header and without a name.
+    """
 
     content: bytes = field(repr=False)
     media_type: str
@@ -22,6 +26,7 @@ class Removed:
     reason: str
     found: str = ""
     id: str = ""
+    members: tuple[tuple[str, Removed], ...] = ()  # of an archive: each, under a name that can be shown
 
 
 Result = Safe | Removed

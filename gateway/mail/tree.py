@@ -92,10 +92,17 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much of a message is read. What lies over a bound is never passed: it is dropped or becomes a notice."""
+    """How much of a message is read. What lies over a bound is never passed: it is dropped or becomes a notice.
+
+    `parts`, `depth` and what is unpacked are one budget for the message and all that is in its containers.
+    """
 
     parts: int = 1000  # digests and forwarded threads stay well under; each part may cost a sandbox
-    depth: int = 32  # nested multiparts and messages together; the longest forward chains in use have about 20
+    depth: int = (
+        32  # nested multiparts, messages and archives together; the longest forward chains in use have about 20
+    )
+    unpacked_bytes: int = 268_435_456  # out of all containers together: four times the largest message
+    unpacked_ratio: float = 200.0  # of these to those received; logs and tables are packed 100 to 1, bombs 1000 to 1
     headers: int = 1000  # fields kept of one header; mail that went round a loop carries some hundreds
     header_lines: int = 200_000  # lines read of all headers together, so that many short lines cost a bounded time
     delimiters: int = 10_000  # lines looked at that could part the message, for the same reason

@@ -2,7 +2,8 @@
 
 The mail room must not be the only witness of its own work: our parser and the standard library's read the message that
 `rebuild` wrote. Both have to find the same leaves (type, file name, decoded bytes), ours has to find no ambiguity, and
-no leaf may be a file that was to be flattened or removed. Pure; linear in the message; never raises for what is in it.
+no leaf may be a file that was to be flattened or removed; archives of ours are opened, and messages in them read in the
+same way. Pure; linear in the message; never raises for what is in it.
 A message that nothing changed is not read again: it leaves byte for byte as `parse` found it clean.
 
 Compared is a normal form, each difference with its reason: of reports (message/delivery-status and its kin) the bytes
@@ -19,9 +20,10 @@ import email
 import email.policy
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from gateway.mail.archive import read_back
 from gateway.mail.content import crlf
 from gateway.mail.decode import content_of
 from gateway.mail.filename import decode_words
@@ -47,7 +49,22 @@ _LONG_BASE64 = re.compile(rb"\r\n(?:[A-Za-z0-9+/]{76}\r\n){%d,}+" % LINES)
 _FIELDS = 8  # that we write into one header
 _LINES_OF_PART = 40  # that we write: names in ten pieces, twice
 _WORDS_GROW = 8  # times: 8-bit bytes that become encoded words (RFC 1428)
+_ZIP = "application/zip"
 _SHORT = 32  # bytes below which a file may well equal another part by chance
+
+
+Print = tuple[int, bytes]  # size and digest, by which the same bytes are known again
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What the files that were in containers have left behind."""
+
+    gone: Mapping[Print, str] = field(default_factory=dict)  # what has to be gone, and where it was
+    stays: frozenset[Print] = frozenset()  # what may be there: kept texts, flattened files, messages written anew
+    archives: frozenset[Print] = frozenset()  # that were written
+    parts: int = 0  # of all messages that were in files
+    letters: int = 0  # how many of these there were
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,31 +85,75 @@ class Leaf:
         return cls(media_type, shown, len(content), hashlib.sha256(content).digest())
 
 
-def objection(message: Message, plan: Plan, results: Mapping[str, Result], sent: bytes, bounds: Bounds) -> str:
+def objection(
+    message: Message,
+    plan: Plan,
+    results: Mapping[str, Result],
+    sent: bytes,
+    bounds: Bounds,
+    *,
+    traces: Traces | None = None,
+) -> str:
     """Why `sent` must not leave, for the log; "" where both readings agree and nothing is in it that should not be."""
     if not plan.changes:
         return "" if sent is message.raw else "a message without changes was changed"
-    wider = _wider(bounds, plan)
-    again = parse(sent, wider)
+    traces = traces or Traces()
+    try:
+        there = set(_seen(sent, _wider(bounds, plan, traces), traces))
+    except _ObjectionError as fault:
+        return str(fault)
+    return _what_should_be_gone(there, plan, results, traces)
+
+
+class _ObjectionError(Exception):
+    """Why a message must not leave; in words, with nothing of its content in them."""
+
+
+def _seen(sent: bytes, bounds: Bounds, traces: Traces) -> Iterator[Print]:
+    """The prints of all files that are in a message, and in its archives; raises where they cannot be agreed upon."""
+    again = parse(sent, bounds)
     if again.ambiguities:
-        return f"it reads in several ways: {', '.join(again.ambiguities)}"
+        raise _ObjectionError(f"it reads in several ways: {', '.join(again.ambiguities)}")
+    for leaf in _agreed(again, sent, bounds):
+        yield leaf.size, leaf.digest
+    for part in again.root.walk():
+        if part.kind is Kind.LEAF and part.content_type == _ZIP:
+            yield from _seen_in_archive(content_of(part.body, part.encoding), bounds, traces)
+
+
+def _seen_in_archive(content: bytes, bounds: Bounds, traces: Traces) -> Iterator[Print]:
+    """Archives of ours only are opened: a sender's would be a fault already."""
+    if _key(content) not in traces.archives:
+        raise _ObjectionError("an archive in it is not one that was written here")
+    for name, member in read_back(content):
+        yield _key(member)
+        if name.endswith(".eml"):
+            yield from _seen(member, bounds, traces)
+        elif name.endswith(".zip"):
+            yield from _seen_in_archive(member, bounds, traces)
+
+
+def _agreed(again: Message, sent: bytes, bounds: Bounds) -> list[Leaf]:
+    """What both readers find."""
     whole = _by_us(again)
     thin = _LONG_BASE64.sub(lambda lines: lines[0][: _ENDS + 2] + lines[0][-_ENDS:], sent)
-    ours = whole if len(thin) == len(sent) else _by_us(parse(thin, wider))
+    ours = whole if len(thin) == len(sent) else _by_us(parse(thin, bounds))
     try:
         theirs = list(_by_standard_library(email.message_from_bytes(thin, policy=email.policy.compat32)))
     except _UNREADABLE as error:
-        return f"the other reader gave up: {type(error).__name__}"
-    return _difference(ours, theirs) or _what_should_be_gone(whole, plan, results)
+        raise _ObjectionError(f"the other reader gave up: {type(error).__name__}") from None
+    if fault := _difference(ours, theirs):
+        raise _ObjectionError(fault)
+    return whole
 
 
-def _wider(bounds: Bounds, plan: Plan) -> Bounds:
+def _wider(bounds: Bounds, plan: Plan, traces: Traces) -> Bounds:
     """What is sent may be more than what came: files stand beside their text, fields of ours among the others."""
-    parts = bounds.parts + 2 * len(plan.steps) + _LAYERS
+    parts = bounds.parts + 2 * (len(plan.steps) + traces.parts) + _LAYERS * (1 + traces.letters)
     return replace(
         bounds,
         parts=parts,
-        depth=bounds.depth + _LAYERS,
+        depth=bounds.depth + _LAYERS * (1 + min(traces.letters, bounds.depth)),
         delimiters=bounds.delimiters + 2 * parts,
         headers=bounds.headers + _FIELDS,
         header_lines=bounds.header_lines + _LINES_OF_PART * parts,
@@ -148,12 +209,12 @@ def _difference(ours: list[Leaf], theirs: list[Leaf]) -> str:
     return ""
 
 
-def _what_should_be_gone(sent: list[Leaf], plan: Plan, results: Mapping[str, Result]) -> str:
+def _what_should_be_gone(there: set[Print], plan: Plan, results: Mapping[str, Result], traces: Traces) -> str:
     """A part that is a file which was to be flattened or removed; not where the same bytes stay elsewhere by right."""
-    there = {(leaf.size, leaf.digest) for leaf in sent}
     sizes = {size for size, _ in there if size >= _SHORT}
     allowed = {_key(result.content) for result in results.values() if isinstance(result, Safe)}
-    gone: dict[tuple[int, bytes], str] = {}
+    allowed |= traces.stays | traces.archives
+    gone = {key: part for key, part in traces.gone.items() if key[0] in sizes}
     for step in plan.steps:
         if step.action is Action.UNPACK:
             continue
@@ -166,5 +227,5 @@ def _what_should_be_gone(sent: list[Leaf], plan: Plan, results: Mapping[str, Res
     return f"part {found[0]} is in it as it came" if found else ""
 
 
-def _key(content: bytes) -> tuple[int, bytes]:
+def _key(content: bytes) -> Print:
     return len(content), hashlib.sha256(content).digest()

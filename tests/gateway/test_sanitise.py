@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway import config
-from gateway.sanitise import MESSAGE_TOO_LARGE, ReadingsDifferError, sanitise
+from gateway.mail.plan import MESSAGE_TOO_LARGE
+from gateway.sanitise import ReadingsDifferError, sanitise
 from sandbox import contract
 from sandbox.client import SandboxUnavailableError
 from tests.fakes.sandbox import UNAVAILABLE, FakeSandbox

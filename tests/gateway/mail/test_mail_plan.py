@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import gateway.mail
-from gateway import sanitise
 from gateway.mail import plan
 from gateway.mail.notice import WHY, notice
 from gateway.mail.policy import Policy
@@ -124,10 +123,10 @@ def test_there_is_one_record_a_step_whatever_happened():
 def test_every_reason_for_a_removal_has_words():
     kept = {
         plan.DISPLAYED_TEXT, plan.REPORT, plan.CALENDAR, plan.SIGNATURE, plan.ATTACHMENT, plan.INLINE_IMAGE,
-        plan.HIDDEN_IN_TEXT, plan.MESSAGE, plan.MESSAGE_RENAMED, plan.HTML_NEUTRALISED, plan.ENCRYPTED_TEXT,
+        plan.HIDDEN_IN_TEXT, plan.MESSAGE, plan.MESSAGE_RENAMED, plan.HTML_NEUTRALISED, plan.ENCRYPTED_TEXT, plan.MEMBER,
     }  # fmt: skip
     assert set(WHY) == REASONS | plan.OUR_REASONS - kept
-    assert sanitise.MESSAGE_TOO_LARGE in WHY
+    assert plan.MESSAGE_TOO_LARGE in WHY
     assert all("\n" not in words and words.endswith((".", ")")) for words in WHY.values())
 
 
