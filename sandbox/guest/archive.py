@@ -16,10 +16,11 @@ import enum
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sandbox import contract
+from sandbox.guest import rar
 from sandbox.guest.failure import GuestFailure
 from sandbox.guest.members import Members
 
@@ -84,10 +85,21 @@ _is_encrypted = ffi.ffi("entry_is_encrypted", [ffi.c_archive_entry_p], ctypes.c_
 def read(document: bytes, answer: Answer, request: Request, media_type: str) -> None:
     """Send every member of an archive; raises GuestFailure where none can be read."""
     kind = KINDS[media_type]
-    archive = _opened(document, kind)
     members = Members(contract.ARCHIVE, answer, request)
+    if not _read(document, kind, members) and "raw" in kind.formats:
+        # a tar that ends before it begins is a file that begins with zeros
+        _read(document, replace(kind, formats=("raw",)), members)
+    members.end()
+
+
+def _read(document: bytes, kind: Kind, members: Members) -> int:
+    """Send every member; returns how many entries there were."""
+    archive = _opened(document, kind)
+    locked = rar.wants_password(document) if document.startswith(rar.SIGNATURE) else []
     passed = reopened = 0
-    while (met := _send_next(archive, kind, members)) is not Met.NO_MORE:
+    while (
+        met := _send_next(archive, kind, members, locked=passed < len(locked) and locked[passed])
+    ) is not Met.NO_MORE:
         passed += 1
         if met is not Met.NO_WAY_ON:
             continue
@@ -97,7 +109,7 @@ def read(document: bytes, answer: Answer, request: Request, media_type: str) -> 
             members.begin("")
             members.leave(contract.CORRUPT)
             break
-    members.end()
+    return passed
 
 
 class Met(enum.Enum):
@@ -129,7 +141,7 @@ def _skipped(archive: Any, entries: int) -> bool:
         return False
 
 
-def _send_next(archive: Any, kind: Kind, members: Members) -> Met:
+def _send_next(archive: Any, kind: Kind, members: Members, *, locked: bool) -> Met:
     entry = ctypes.c_void_p()
     try:
         if _header(archive, entry) == ffi.ARCHIVE_EOF:
@@ -141,7 +153,7 @@ def _send_next(archive: Any, kind: Kind, members: Members) -> Met:
     if stat.S_ISDIR(ffi.entry_filetype(entry)):
         return Met.DONE
     members.begin(_name(entry, kind))
-    if reason := _left_unread(entry):
+    if reason := contract.ENCRYPTED if locked else _left_unread(entry):
         members.leave(reason)
         return Met.DONE
     try:
