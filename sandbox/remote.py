@@ -23,7 +23,16 @@ import aiohttp
 
 from sandbox import contract, protocol, untrusted_reply
 from sandbox.address import parse_address
-from sandbox.client import CHOSEN, Finding, Flattened, NotFlattened, SandboxUnavailableError, Want, fingerprint
+from sandbox.client import (
+    CHOSEN,
+    Finding,
+    Flattened,
+    NotFlattened,
+    SandboxUnavailableError,
+    Unpacked,
+    Want,
+    fingerprint,
+)
 from sandbox.tls import gateway_context
 from sandbox.untrusted_reply import MAX_BODY, STARTS, Announced, Lied
 
@@ -34,6 +43,7 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 1 << 20
 BUFFER: Final = 1 << 16  # bytes that are read ahead of us
+FIRST: Final = 16  # bytes of a safe file that are looked at
 FIRST_PAUSE: Final = 0.1  # seconds before the service is called again
 LONGEST_PAUSE: Final = 2.0
 # Before the second attempt: a process that is killed closes one socket after the other, and one that still listens when
@@ -91,12 +101,13 @@ class RemoteSandbox:
             return NotFlattened(contract.EMPTY, "", 0.0)
         if len(untrusted_document) > self._limits.document_bytes:
             return NotFlattened(contract.DOCUMENT_TOO_LARGE, "", 0.0)
+        room = room if want is Want.PDF else None
         lost = ""
         for number in range(self._service.max_attempts):
             await asyncio.sleep(LOST_PAUSE if number else 0)
             try:
                 async with asyncio.timeout(self._service.answer_seconds):
-                    return await self._attempt(untrusted_document, output, want, message)
+                    return await self._attempt(untrusted_document, output, want, message, room)
             except _LostError as error:  # flattening twice does no harm: the document is the same, the output new
                 lost = str(error)
             except TimeoutError:
@@ -118,17 +129,19 @@ class RemoteSandbox:
             raise self._unavailable(f"it answered with {lie}") from None
 
     async def _attempt(
-        self, untrusted_document: bytes, output: Path, want: Want, message: str
-    ) -> Flattened | NotFlattened:
+        self, untrusted_document: bytes, output: Path, want: Want, message: str, room: Room | None
+    ) -> Answer:
         headers = {"Content-Type": "application/octet-stream", "Accept-Encoding": "identity"}
         if message:
             headers[protocol.MESSAGE] = message
+        if room:
+            headers[protocol.ROOM] = f"members={min(room.members, protocol.MAX_ROOM_MEMBERS)}, bytes={room.bytes}"
         url = self._url(protocol.FLATTEN + want.value)
         with _lost_connections():
             async with self._session() as session:
                 reply = await self._reached(session, url, untrusted_document, headers)
                 async with reply:
-                    return await self._read(reply, output, want)
+                    return await self._read(reply, output, want, room)
 
     async def _reached(
         self, session: aiohttp.ClientSession, url: str, untrusted_document: bytes, headers: dict[str, str]
@@ -148,13 +161,12 @@ class RemoteSandbox:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _read(self, reply: aiohttp.ClientResponse, output: Path, want: Want) -> Flattened | NotFlattened:
+    async def _read(self, reply: aiohttp.ClientResponse, output: Path, want: Want, room: Room | None) -> Answer:
         if reply.status == OK:
-            known = untrusted_reply.announced(reply.headers, want, self._limits)
-            await _save(reply, output, known)
-            return Flattened(
-                output, known.media_type, known.found, known.pages, known.size, known.seconds, known.stages
-            )
+            known = untrusted_reply.announced(reply.headers, want, self._limits, room)
+            if room and known.index:
+                return await _unpacked(reply, output, known, room)
+            return await _safe(reply, output, known)
         body = await _short_body(reply)
         return (
             untrusted_reply.refused(body, reply.headers)
@@ -202,30 +214,50 @@ def _lost_connections() -> Iterator[None]:
         raise _LostError(_line(error)) from None
 
 
-async def _save(reply: aiohttp.ClientResponse, output: Path, known: Announced) -> None:
+async def _safe(reply: aiohttp.ClientResponse, output: Path, known: Announced) -> Flattened:
     """The file at `output`, when all of it is there as announced; before that, and otherwise, nothing."""
+    with _appearing(output) as file:
+        start = await _copy(reply, file, known)
+        if not start.startswith(STARTS[known.media_type]):
+            raise Lied(f"a file that is no {known.media_type}")
+    return Flattened(output, known.media_type, known.found, known.pages, known.size, known.seconds, known.stages)
+
+
+async def _unpacked(reply: aiohttp.ClientResponse, output: Path, known: Announced, room: Room) -> Unpacked:
+    """The members at `output`, likewise."""
+    size = known.size - known.index
+    with _appearing(output) as file:
+        untrusted_index = await _copy(reply, file, known)
+        form, members = await asyncio.to_thread(untrusted_reply.members, untrusted_index, size, room)
+    return Unpacked(output, form, members, known.found, size, known.seconds, known.stages)
+
+
+@contextlib.contextmanager
+def _appearing(output: Path) -> Iterator[BinaryIO]:
     unfinished = output.with_name(f".{output.name}.part")
     try:
         with unfinished.open("wb") as file:
-            await _copy(reply, file, known)
+            yield file
         unfinished.rename(output)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
-async def _copy(reply: aiohttp.ClientResponse, file: BinaryIO, known: Announced) -> None:
-    digest, size, start = hashlib.sha256(), 0, b""
+async def _copy(reply: aiohttp.ClientResponse, file: BinaryIO, known: Announced) -> bytes:
+    """All that was announced into `file`, but for its index, which is returned; of a safe file its first bytes."""
+    digest, size, start = hashlib.sha256(), 0, bytearray()
+    wanted = known.index or FIRST
     async for chunk in reply.content.iter_chunked(CHUNK):
         size += len(chunk)
         if size > known.size:
             raise Lied("more bytes than it announced")
-        start = start or chunk[:16]
         digest.update(chunk)
-        await asyncio.to_thread(file.write, chunk)
+        ahead = chunk[: wanted - len(start)]
+        start += ahead
+        await asyncio.to_thread(file.write, chunk[len(ahead) :] if known.index else chunk)
     if size != known.size or digest.digest() != known.digest:
         raise _LostError("the file did not arrive whole")
-    if not start.startswith(STARTS[known.media_type]):
-        raise Lied(f"a file that is no {known.media_type}")
+    return bytes(start)
 
 
 async def _short_body(reply: aiohttp.ClientResponse) -> bytes:

@@ -2,7 +2,8 @@
 
 The service is a process of its own, perhaps on a host of its own: what it claims of lengths, reasons and media types
 is held against our own bounds and words before any of it is used. Fails with `Lied`, whose text is in our words only.
-Bounds: `MAX_BODY` for what is no file; every number against the document's `Limits`.
+Bounds: `MAX_BODY` for what is no file; every number against the document's `Limits`; an index of members against the
+room that was asked for.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from sandbox import contract, protocol
-from sandbox.client import NotFlattened, SandboxBusyError, SandboxUnavailableError, Stages, Want
+from sandbox.client import Form, Member, NotFlattened, SandboxBusyError, SandboxUnavailableError, Stages, Want
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox.client import Limits
+    from sandbox.client import Limits, Room
 
 MAX_BODY: Final = 4096  # bytes of a reason or a problem
 MAX_DETAIL: Final = 400  # characters of the service's own line that are handed on
 MAX_SECONDS: Final = 86400.0
+MAX_ENTRY: Final = 6 * contract.MAX_NAME + 100  # bytes of a member in the index; JSON writes up to 6 for a byte
+ENTRY_FIELDS: Final = 3
 MEDIA_TYPES: Final = {Want.PDF: {"application/pdf"}, Want.IMAGE: {"image/png", "image/jpeg"}}
 # what the files that we make begin with
 STARTS: Final = {"application/pdf": b"%PDF-", "image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
@@ -53,26 +56,74 @@ class Announced:
     seconds: float
     digest: bytes  # SHA-256
     stages: Stages
+    index: int = 0  # bytes before the file that say what is in it; 0 where it is a safe file
 
 
-def announced(untrusted_fields: Mapping[str, str], want: Want, limits: Limits) -> Announced:
-    """The fields of a 200; raises Lied."""
+def announced(untrusted_fields: Mapping[str, str], want: Want, limits: Limits, room: Room | None) -> Announced:
+    """The fields of a 200; raises Lied. Members are announced only where there was `room` for them."""
     media_type = untrusted_fields.get("Content-Type", "")
-    if media_type not in MEDIA_TYPES[want]:
+    index = 0
+    if room and media_type == protocol.MEMBERS:
+        index = _number(untrusted_fields, protocol.INDEX, (room.members + 1) * MAX_ENTRY)
+        most = index + min(room.bytes, limits.output_bytes)
+    elif media_type in MEDIA_TYPES[want]:
+        most = limits.output_bytes
+    else:
         raise Lied(f"a media type that is not made of a {want.value}")
     if "Content-Encoding" in untrusted_fields or "Transfer-Encoding" in untrusted_fields:
         raise Lied("an encoding")
     found = untrusted_fields.get(protocol.FOUND, "")
     if not _TYPE.match(found):
         raise Lied("no type of what was found")
-    size = _number(untrusted_fields, "Content-Length", limits.output_bytes)
-    pages = _number(untrusted_fields, protocol.PAGES, limits.pages)
+    size = _number(untrusted_fields, "Content-Length", most)
+    if size < index:
+        raise Lied("less than its index")
+    pages = 0 if index else _number(untrusted_fields, protocol.PAGES, limits.pages)
     seconds = untrusted_fields.get(protocol.SECONDS, "")
     if not _DECIMAL.match(seconds):
         raise Lied("no seconds")
-    return Announced(
-        media_type, found, pages, size, float(seconds), _digest(untrusted_fields), _stages(untrusted_fields)
-    )
+    digest, stages = _digest(untrusted_fields), _stages(untrusted_fields)
+    return Announced(media_type, found, pages, size, float(seconds), digest, stages, index)
+
+
+def members(untrusted_index: bytes, size: int, room: Room) -> tuple[Form, tuple[Member, ...]]:
+    """What a container held, `size` bytes in all; raises Lied."""
+    said = _object(untrusted_index, len(untrusted_index))
+    form, untrusted_members = said.get("form"), said.get("members")
+    if isinstance(form, bool) or form not in contract.FORMS:
+        raise Lied("a form that is none")
+    if not isinstance(untrusted_members, list) or not 0 < len(untrusted_members) <= room.members:
+        raise Lied("members outside the bound")
+    found: list[Member] = []
+    start = 0
+    for untrusted_member in untrusted_members:
+        found.append(_member(untrusted_member, start))
+        start += found[-1].size
+    if start != size:
+        raise Lied("members of another size than came")
+    if form != contract.ARCHIVE and (len(found) != 1 or found[0].reason):
+        raise Lied("a container of one thing that holds another number")
+    return Form(form), tuple(found)
+
+
+def _member(untrusted: object, start: int) -> Member:
+    if not isinstance(untrusted, list) or len(untrusted) != ENTRY_FIELDS:
+        raise Lied("a member that is none")
+    name, size, reason = untrusted
+    if not isinstance(name, str) or not _fits(name):
+        raise Lied("a name that is none")
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise Lied("a size that is none")
+    if not isinstance(reason, str) or (reason and (reason not in contract.REASONS or size)):
+        raise Lied("a reason that is none of the contract")
+    return Member(name, start, size, reason)
+
+
+def _fits(name: str) -> bool:
+    try:
+        return len(name.encode("utf-8")) <= contract.MAX_NAME
+    except UnicodeEncodeError:
+        return False
 
 
 def _number(untrusted_fields: Mapping[str, str], name: str, most: int) -> int:
@@ -135,9 +186,9 @@ def health(untrusted_body: bytes) -> str:
     return _NOT_PRINTABLE.sub(" ", f"Lazaretto {version}, {chosen}")[:MAX_DETAIL]
 
 
-def _object(untrusted_body: bytes) -> dict[str, Any]:
-    if len(untrusted_body) > MAX_BODY:
-        raise Lied(f"more than {MAX_BODY} bytes where a line was due")
+def _object(untrusted_body: bytes, most: int = MAX_BODY) -> dict[str, Any]:
+    if len(untrusted_body) > most:
+        raise Lied(f"more than {most} bytes where a line was due")
     try:
         said = json.loads(untrusted_body)
     except (ValueError, RecursionError):

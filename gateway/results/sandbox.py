@@ -23,7 +23,7 @@ import structlog
 
 from gateway.results.key import may_be_kept, result_key
 from gateway.results.store import Results
-from sandbox.client import Flattened, NotFlattened, SandboxUnavailableError, Want
+from sandbox.client import NotFlattened, SandboxUnavailableError, Want
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,10 +42,11 @@ class _Flight:
     """One conversion under way; its file lies in a directory of its own until all have theirs."""
 
     key: str
+    room: Room | None  # who has other room waits for another
     size: int  # bytes of the document
     directory: Path
     waiting: int = 0
-    task: asyncio.Task[Flattened | NotFlattened] = dataclasses.field(init=False)
+    task: asyncio.Task[Answer] = dataclasses.field(init=False)
 
 
 class CachingSandbox:
@@ -57,7 +58,7 @@ class CachingSandbox:
         self._work_directory = work_directory
         self._results = Results(settings.place, settings.bytes, settings.seconds) if settings.bytes else None
         self._broken = False  # the cache, and that was said
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[tuple[str, Room | None], _Flight] = {}
         self._closing = False
 
     @property
@@ -80,8 +81,10 @@ class CachingSandbox:
         room: Room | None = None,
     ) -> Answer:
         """As `sandbox.client.Sandbox`: from the cache, from a conversion under way, or from a sandbox of its own."""
-        key = await asyncio.to_thread(result_key, untrusted_document, want, self.fingerprint)
-        flight = self._flights.get(key) or self._begun(key, untrusted_document, want, message)
+        room = room if want is Want.PDF else None  # a container is never one picture
+        unpack = room is not None
+        key = await asyncio.to_thread(result_key, untrusted_document, want, self.fingerprint, unpack=unpack)
+        flight = self._flights.get((key, room)) or self._begun(key, untrusted_document, want, message, room)
         flight.waiting += 1
         try:
             answer = await asyncio.shield(flight.task)
@@ -106,25 +109,24 @@ class CachingSandbox:
 
     # --- one conversion ---
 
-    def _begun(self, key: str, untrusted_document: bytes, want: Want, message: str) -> _Flight:
+    def _begun(self, key: str, untrusted_document: bytes, want: Want, message: str, room: Room | None) -> _Flight:
         """`message` is the one that asked first: its turn it is, whoever else waits."""
         directory = Path(tempfile.mkdtemp(prefix="lazaretto-", dir=self._work_directory))
-        flight = _Flight(key, len(untrusted_document), directory)
-        flight.task = asyncio.create_task(self._answer(key, untrusted_document, directory / "flattened", want, message))
+        flight = _Flight(key, room, len(untrusted_document), directory)
+        flight.task = asyncio.create_task(self._answer(flight, untrusted_document, want, message))
         flight.task.add_done_callback(lambda _: self._landed(flight))
-        self._flights[key] = flight
+        self._flights[key, room] = flight
         return flight
 
-    async def _answer(
-        self, key: str, untrusted_document: bytes, file: Path, want: Want, message: str
-    ) -> Flattened | NotFlattened:
-        results = self._results
-        if results and (kept := await self._tried(lambda: results.get(key, file), None)):
-            log.info("flattened_before", key=key[:16], found=kept.found, size=getattr(kept, "size", 0))
-            return kept
-        answer = await self.behind.flatten(untrusted_document, file, want, message=message)
+    async def _answer(self, flight: _Flight, untrusted_document: bytes, want: Want, message: str) -> Answer:
+        results, key, file = self._results, flight.key, flight.directory / "flattened"
+        if results and (found := await self._tried(lambda: results.get(key, file), None)):
+            log.info("flattened_before", key=key[:16], found=found.found, size=getattr(found, "size", 0))
+            return found
+        answer = await self.behind.flatten(untrusted_document, file, want, message=message, room=flight.room)
         if results and may_be_kept(answer):
-            await self._tried(lambda: results.put(key, answer), None)
+            lasting = answer
+            await self._tried(lambda: results.put(key, lasting), None)
         return answer
 
     async def _tried(self, step: Callable[[], T], otherwise: T) -> T:
@@ -148,7 +150,7 @@ class CachingSandbox:
             log.info("conversion_goes_on", key=flight.key[:16], bytes=flight.size)
         else:
             log.info("conversion_given_up", key=flight.key[:16], bytes=flight.size)
-            self._flights.pop(flight.key, None)
+            self._flights.pop((flight.key, flight.room), None)
             flight.task.cancel()
 
     def _may_go_on(self) -> bool:
@@ -163,8 +165,8 @@ class CachingSandbox:
         )
 
     def _landed(self, flight: _Flight) -> None:
-        if self._flights.get(flight.key) is flight:
-            del self._flights[flight.key]
+        if self._flights.get((flight.key, flight.room)) is flight:
+            del self._flights[flight.key, flight.room]
         if flight.waiting:
             return  # they fetch their files, and the last one tidies up
         shutil.rmtree(flight.directory, ignore_errors=True)
@@ -178,7 +180,7 @@ class CachingSandbox:
             log.info("conversion_ended_unheard", key=flight.key[:16], bytes=flight.size)
 
 
-async def _handed_out(answer: Flattened | NotFlattened, output: Path) -> Flattened | NotFlattened:
+async def _handed_out(answer: Answer, output: Path) -> Answer:
     """The waiting one's own name for the file, which he may unlink; nobody writes into it."""
     if isinstance(answer, NotFlattened):
         return answer

@@ -47,12 +47,12 @@ def own_stdout() -> BinaryIO:
 
 
 def convert(document: bytes, answer: Answer, request: Request) -> None:
-    """Identify by content, open with the family's reader, send every page."""
+    """Identify by content, open with the family's reader, send every page, or every member of a container."""
     if not document:
         raise GuestFailure(contract.EMPTY)
     media_type = media_type_of(document)
     answer.found(media_type)
-    reader = families.READERS.get(media_type)
+    reader = families.reader_for(media_type, request)
     if reader is None:
         raise GuestFailure(contract.UNKNOWN_TYPE)
     reader(document, answer, request)

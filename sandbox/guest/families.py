@@ -1,7 +1,8 @@
 """Media type (by content) -> the reader of its family. What is not in the table is not flattened: an allow-list.
 
 Each reader takes the document, the answer to write to and the request with its bounds, and ends the answer itself or
-raises `GuestFailure`. LibreOffice is imported only when an office document asks for it.
+raises `GuestFailure`. LibreOffice is imported only when an office document asks for it, and so are the readers of
+containers, which are asked only where the request wants to know what is in one.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox import contract
-from sandbox.guest import pages, picture, text
+from sandbox.guest import members, pages, picture, text
 from sandbox.guest.failure import GuestFailure
 
 if TYPE_CHECKING:
@@ -91,6 +92,98 @@ OFFICE = {
     ODF + "formula": "odf",
     "application/rtf": "rtf",
     "text/rtf": "rtf",
+}
+
+
+def reader_for(media_type: str, request: Request) -> Reader | None:
+    """Who reads such a document; None where nobody does. A container is never one picture."""
+    if request.unpack and not request.image and media_type in CONTAINERS:
+        return CONTAINERS[media_type]
+    return READERS.get(media_type)
+
+
+def by_archive(media_type: str) -> Reader:
+    """A reader for what libarchive reads."""
+
+    def read(document: bytes, answer: Answer, request: Request) -> None:
+        from sandbox.guest import archive  # noqa: PLC0415 - a library that documents need not load
+
+        archive.read(document, answer, request, media_type)
+
+    return read
+
+
+def by_outlook(document: bytes, answer: Answer, request: Request) -> None:
+    """Outlook's own file of a message."""
+    from sandbox.guest import outlook  # noqa: PLC0415 - likewise
+
+    outlook.read(document, answer, request)
+
+
+def by_tnef(document: bytes, answer: Answer, request: Request) -> None:
+    """winmail.dat."""
+    from sandbox.guest import tnef  # noqa: PLC0415 - likewise
+
+    tnef.read(document, answer, request)
+
+
+def by_mbox(document: bytes, answer: Answer, request: Request) -> None:
+    """Messages in one file."""
+    from sandbox.guest import mbox  # noqa: PLC0415 - likewise
+
+    mbox.read(document, answer, request)
+
+
+def by_wrapper(kind: str) -> Reader:
+    """A reader for a file that was wrapped up alone, as old Macintoshes did."""
+
+    def read(document: bytes, answer: Answer, request: Request) -> None:
+        from sandbox.guest import wrapper  # noqa: PLC0415 - likewise
+
+        wrapper.READERS[kind](document, answer, request)
+
+    return read
+
+
+def read_message(document: bytes, answer: Answer, request: Request) -> None:
+    """A message is what it is: the mail parser of the other side reads it."""
+    members.send_only(contract.MESSAGE, "", document, answer, request)
+
+
+ARCHIVES = (
+    "application/gzip",
+    "application/vnd.ms-cab-compressed",
+    "application/vnd.rar",
+    "application/x-7z-compressed",
+    "application/x-archive",
+    "application/x-bzip2",
+    "application/x-compress",
+    "application/x-cpio",
+    "application/x-gtar",
+    "application/x-gzip",
+    "application/x-lha",
+    "application/x-lharc",
+    "application/x-lz4",
+    "application/x-lzh-compressed",
+    "application/x-lzip",
+    "application/x-lzma",
+    "application/x-rar",
+    "application/x-tar",
+    "application/x-xz",
+    "application/x-zstd",
+    "application/zip",
+    "application/zstd",
+)
+
+CONTAINERS: dict[str, Reader] = {
+    **{media_type: by_archive(media_type) for media_type in ARCHIVES},
+    "application/vnd.ms-outlook": by_outlook,
+    "application/vnd.ms-tnef": by_tnef,
+    "application/applefile": by_wrapper("applefile"),
+    "application/mac-binhex40": by_wrapper("binhex"),
+    "application/mbox": by_mbox,
+    "application/macbinary": by_wrapper("macbinary"),
+    "message/rfc822": read_message,
 }
 
 READERS: dict[str, Reader] = {

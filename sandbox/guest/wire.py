@@ -24,6 +24,7 @@ class Request:
     document: bytes
     text: bool
     image: bool
+    unpack: bool
     dpi: int
     max_pages: int
     max_page_pixels: int
@@ -58,7 +59,8 @@ def read_request() -> Request:
     if (magic, version) != (contract.MAGIC, contract.VERSION):
         raise SystemExit("request is not ours")
     document = _exactly(length)
-    return Request(document, bool(flags & contract.FLAG_TEXT), bool(flags & contract.FLAG_IMAGE), *bounds)
+    asked = (bool(flags & flag) for flag in (contract.FLAG_TEXT, contract.FLAG_IMAGE, contract.FLAG_UNPACK))
+    return Request(document, *asked, *bounds)
 
 
 def _exactly(length: int) -> bytes:
@@ -116,9 +118,30 @@ class Answer:
             payload = payload[: payload.rfind(b"\n", 0, limit) + 1]
         self._frame(contract.TEXT, payload)
 
-    def end(self, pages: int) -> None:
-        """Close a whole answer."""
-        self._frame(contract.END, struct.pack(contract.END_PAYLOAD, pages))
+    def container(self, form: int) -> None:
+        """Say that the document is a container, and of which form; its members follow."""
+        self._frame(contract.CONTAINER, struct.pack(contract.CONTAINER_PAYLOAD, form))
+        self._stream.flush()
+
+    def member(self, untrusted_name: str) -> None:
+        """Begin the next member. Of a name that is too long the end is kept: it says what kind of file that is."""
+        name = untrusted_name.encode("utf-8", "replace")
+        if len(name) > contract.MAX_NAME:
+            name = name[-contract.MAX_NAME :].decode("utf-8", "ignore").encode()
+        self._frame(contract.MEMBER, name)
+
+    def bytes(self, untrusted_piece: bytes | memoryview) -> None:
+        """Send the next bytes of the member."""
+        for start in range(0, len(untrusted_piece), contract.MAX_CHUNK):
+            self._frame(contract.BYTES, untrusted_piece[start : start + contract.MAX_CHUNK])
+
+    def left(self, reason: str) -> None:
+        """Say why the member is not to be had, whatever came of it."""
+        self._frame(contract.LEFT, reason.encode("ascii"))
+
+    def end(self, count: int) -> None:
+        """Close a whole answer of so many pages or members."""
+        self._frame(contract.END, struct.pack(contract.END_PAYLOAD, count))
         self._stream.flush()
 
     def failed(self, reason: str) -> None:

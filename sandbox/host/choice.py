@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.client import Flattened, Limits, SandboxUnavailableError
+from sandbox.client import Limits, NotFlattened, SandboxUnavailableError
 from sandbox.host.runtime import quirks
 from sandbox.host.runtime.direct import Direct
 from sandbox.host.runtime.docker import Docker
@@ -112,7 +112,7 @@ def attempt(name: str, platform: str, plan: Plan, settings: SandboxSettings) -> 
         except SandboxUnavailableError as failure:
             known = quirks.advice(name, numbers(version), this_host())
             return Trial(name, version, platform, f"{failure}{f' ({known})' if known else ''}")
-    error = "" if isinstance(result, Flattened) else f"the canary came back as {result.reason}"
+    error = f"the canary came back as {result.reason}" if isinstance(result, NotFlattened) else ""
     return Trial(name, version, platform, error, result.seconds)
 
 

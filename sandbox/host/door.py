@@ -1,4 +1,4 @@
-"""The sandbox service's side of its socket: HTTP requests in, documents to the sandbox, safe files or reasons out.
+"""The sandbox service's side of its socket: documents in to the sandbox; safe files, members or reasons out, by HTTP.
 
 Trusts: whoever may connect to hand in documents, and no more: a document is as hostile as its sender, and a gateway
 that somebody else holds gets nothing here but flattened files of its own documents. Fails by status, see
@@ -19,20 +19,20 @@ import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import structlog
 from aiohttp import web
 
 from sandbox import contract, protocol
-from sandbox.client import Flattened, NotFlattened, SandboxBusyError, Want
+from sandbox.client import Flattened, NotFlattened, Room, SandboxBusyError, Unpacked, Want
 from sandbox.host import listen, reply
 from sandbox.host.workplace import workplace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox.client import Sandbox, SandboxSettings
+    from sandbox.client import Answer, Sandbox, SandboxSettings
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,7 @@ CHUNK: Final = 1 << 20
 READ_AHEAD: Final = 1 << 16
 WANTS: Final = {protocol.FLATTEN + want.value: want for want in Want}
 _MESSAGE: Final = re.compile(rf"[\x21-\x7e]{{0,{protocol.MAX_MESSAGE}}}\Z")
+_ROOM: Final = re.compile(r"members=([0-9]{1,9}), bytes=([0-9]{1,15})\Z")
 
 
 class Places:
@@ -154,12 +155,13 @@ class Door:
         return reply.closing(web.json_response({**said, "documents": self.places.taken}))
 
     async def _flattened(self, request: web.BaseRequest, want: Want) -> web.StreamResponse:
-        size, message = _head(request)
+        size, message, room = _head(request)
         if size > self._settings.limits.document_bytes:
             return reply.refusal(NotFlattened(contract.DOCUMENT_TOO_LARGE, "", 0.0))
         with self.places.place(size), tempfile.TemporaryDirectory(dir=self._workplace) as directory:
             untrusted_document = await self._received(request, size)
-            result = await self._sandbox.flatten(untrusted_document, Path(directory) / "safe", want, message=message)
+            output = Path(directory) / "output"
+            result = await self._sandbox.flatten(untrusted_document, output, want, message=message, room=room)
             _logged(result, size, message)
             if isinstance(result, NotFlattened):
                 return reply.refusal(result)
@@ -174,15 +176,18 @@ class Door:
         except asyncio.IncompleteReadError:
             raise reply.Unacceptable(400) from None
 
-    async def _sent(self, request: web.BaseRequest, result: Flattened) -> web.StreamResponse:
+    async def _sent(self, request: web.BaseRequest, result: Flattened | Unpacked) -> web.StreamResponse:
+        index = reply.index(result) if isinstance(result, Unpacked) else b""
         with result.path.open("rb") as file:
-            digest = await asyncio.to_thread(hashlib.file_digest, file, "sha256")
+            digest = await asyncio.to_thread(_digest, index, file)
             file.seek(0)
-            response = reply.closing(web.StreamResponse(headers=reply.file_fields(result, digest.digest())))
-            response.content_length = os.fstat(file.fileno()).st_size
+            response = reply.closing(web.StreamResponse(headers=reply.file_fields(result, digest, len(index))))
+            response.content_length = len(index) + os.fstat(file.fileno()).st_size
             try:
                 async with asyncio.timeout(self._service.transfer_seconds):
                     await response.prepare(request)
+                    if index:
+                        await response.write(index)
                     while chunk := await asyncio.to_thread(file.read, CHUNK):
                         await response.write(chunk)
                     await response.write_eof()
@@ -204,8 +209,16 @@ class _SentAway(asyncio.Protocol):
         transport.close()
 
 
-def _head(request: web.BaseRequest) -> tuple[int, str]:
-    """The document's size and its message."""
+def _digest(index: bytes, file: BinaryIO) -> bytes:
+    """Of what is sent, all of it."""
+    digest = hashlib.sha256(index)
+    while chunk := file.read(CHUNK):
+        digest.update(chunk)
+    return digest.digest()
+
+
+def _head(request: web.BaseRequest) -> tuple[int, str, Room | None]:
+    """The document's size, its message, and the room for what may be in it."""
     size = request.content_length
     message = request.headers.get(protocol.MESSAGE, "")
     if size is None:
@@ -214,20 +227,29 @@ def _head(request: web.BaseRequest) -> tuple[int, str]:
         raise reply.Unacceptable(415)
     if not _MESSAGE.match(message):
         raise reply.Unacceptable(400)
-    return size, message
+    return size, message, _room(request.headers.get(protocol.ROOM))
 
 
-def _logged(result: Flattened | NotFlattened, size: int, message: str) -> None:
-    done = isinstance(result, Flattened)
+def _room(field: str | None) -> Room | None:
+    if field is None:
+        return None
+    said = _ROOM.match(field)
+    if not said or int(said[1]) > protocol.MAX_ROOM_MEMBERS:
+        raise reply.Unacceptable(400)
+    return Room(int(said[1]), int(said[2]))
+
+
+def _logged(result: Answer, size: int, message: str) -> None:
     log.info(
         "document",
         message=message,
         bytes_in=size,
         found=result.found,
-        outcome="flattened" if done else "failed",
-        reason="" if isinstance(result, Flattened) else result.reason,
+        outcome={Flattened: "flattened", Unpacked: "unpacked", NotFlattened: "failed"}[type(result)],
+        reason=result.reason if isinstance(result, NotFlattened) else "",
         pages=result.pages if isinstance(result, Flattened) else 0,
-        bytes_out=result.size if isinstance(result, Flattened) else 0,
+        members=len(result.members) if isinstance(result, Unpacked) else 0,
+        bytes_out=0 if isinstance(result, NotFlattened) else result.size,
         seconds=round(result.seconds, 3),
         stages={name: round(seconds, 3) for name, seconds in asdict(result.stages).items()},
     )

@@ -1,9 +1,9 @@
-"""One document's stay in its sandbox: feed, read, write the safe file, destroy.
+"""One document's stay in its sandbox: feed, read, write the safe file or the members of a container, destroy.
 
 Does not trust: the document, nor any byte that comes back. Fails with a reason of the contract, since a sandbox that
 stood when it was given the document can only fail by it. Bounds: wall-clock time for the whole and for the time between
-two pages, processor time, memory (`watch.py`), a few kilobytes of standard error, and what untrusted_answer.py and
-flatten.py bound.
+two pages or members, processor time, memory (`watch.py`), a few kilobytes of standard error, and what
+untrusted_answer.py and flatten.py bound.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sandbox import contract
-from sandbox.client import Flattened, NotFlattened, Stages, Want
+from sandbox.client import Flattened, NotFlattened, Room, Stages, Unpacked, Want
 from sandbox.host import flatten
 from sandbox.host.standing import close, pipe
 from sandbox.host.untrusted_answer import Died, Lied, Page, Refused
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sandbox.client import Limits
+    from sandbox.client import Answer, Form, Limits
     from sandbox.host.standing import Standing
 
 CHUNK = 1 << 16
+MOST = (1 << 32) - 1  # members that the request can say
 
 
 class Job:
@@ -44,17 +45,19 @@ class Job:
         self._found = ""
         self._clock = _Clock(started)
 
-    def run(self, untrusted_document: bytes, output: Path, want: Want) -> Flattened | NotFlattened:
-        """Flatten to `output`; raises OSError where that cannot be written. The container is destroyed in any case."""
-        threads = self._start_threads(untrusted_document, want)
+    def run(self, untrusted_document: bytes, output: Path, want: Want, room: Room | None = None) -> Answer:
+        """Flatten to `output`, or unpack; raises OSError where it cannot be written. Destroys the container always."""
+        room = self._fitting(room, want)
+        threads = self._start_threads(untrusted_document, want, room)
         try:
-            media_type, pages = self._read(output, want)
-            size = output.stat().st_size
-            return Flattened(output, media_type, self._found, pages, size, self._seconds(), self._stages())
+            return self._read(output, want, room)
         except (Died, Lied, Refused, flatten.OutputTooLarge) as outcome:
             output.unlink(missing_ok=True)
             self._watch.look()  # while there still is something to see
             return NotFlattened(self._reason(outcome), self._found, self._seconds(), self._stages())
+        except OSError:
+            output.unlink(missing_ok=True)
+            raise
         finally:
             self._watch.stop()
             self._end(threads)
@@ -77,14 +80,39 @@ class Job:
             thread.join()
         self._standing.destroy()
 
-    def _read(self, output: Path, want: Want) -> tuple[str, int]:
+    def _fitting(self, room: Room | None, want: Want) -> Room | None:
+        """No more comes out of a container than may come out of a document; a container is never one picture."""
+        if room is None or want is Want.IMAGE:
+            return None
+        return Room(room.members, min(room.bytes, self._limits.output_bytes))
+
+    def _read(self, output: Path, want: Want, room: Room | None) -> Answer:
         answer = self._standing.answer
         self._clock.reached("start")
         self._found = answer.found()
         self._clock.reached("identify")
         answer.opened()
+        form = answer.container() if room else None
         self._clock.reached("convert")
-        pages = self._watched(answer.pages())
+        if room and form:
+            return self._unpack(output, form, room)
+        media_type, pages = self._flatten(output, want)
+        size = output.stat().st_size
+        return Flattened(output, media_type, self._found, pages, size, self._seconds(), self._stages())
+
+    def _unpack(self, output: Path, form: Form, room: Room) -> Unpacked:
+        members = []
+        with output.open("wb") as file:
+            for member in self._standing.answer.members(form, room, file):
+                self._watch.page_came()
+                members.append(member)
+            size = file.tell()
+        self._clock.reached("transfer")
+        self._ended_by_itself()
+        return Unpacked(output, form, tuple(members), self._found, size, self._seconds(), self._stages())
+
+    def _flatten(self, output: Path, want: Want) -> tuple[str, int]:
+        pages = self._watched(self._standing.answer.pages())
         if want is Want.PDF:
             count = flatten.write_pdf(pages, output, self._limits.output_bytes)
             self._clock.reached("encode")
@@ -122,8 +150,8 @@ class Job:
             return contract.SANDBOX_LIED
         return contract.OUT_OF_MEMORY if self._watch.memory_was_full else contract.SANDBOX_DIED
 
-    def _start_threads(self, untrusted_document: bytes, want: Want) -> list[threading.Thread]:
-        request = request_header(self._limits, len(untrusted_document), want, text_layer=self._text_layer)
+    def _start_threads(self, untrusted_document: bytes, want: Want, room: Room | None) -> list[threading.Thread]:
+        request = request_header(self._limits, len(untrusted_document), want, room, text_layer=self._text_layer)
         threads = [
             threading.Thread(target=self._feed, args=(request, untrusted_document), name="feed"),
             threading.Thread(target=self._drain, name="drain"),
@@ -166,8 +194,11 @@ class _Clock:
         return Stages(**{**self._seconds, "draw": max(0.0, draw), "transfer": transfer})
 
 
-def request_header(limits: Limits, length: int, want: Want, *, text_layer: bool) -> bytes:
+def request_header(limits: Limits, length: int, want: Want, room: Room | None, *, text_layer: bool) -> bytes:
     """The request's header for a document of `length` bytes (contract.REQUEST)."""
     flags = (contract.FLAG_TEXT if text_layer else 0) | (contract.FLAG_IMAGE if want is Want.IMAGE else 0)
-    bounds = (limits.pages, limits.page_pixels, limits.total_pixels, limits.page_points, limits.page_text_bytes, 0, 0)
-    return struct.pack(contract.REQUEST, contract.MAGIC, contract.VERSION, flags, limits.dpi, *bounds, length)
+    flags |= contract.FLAG_UNPACK if room else 0
+    bounds = (limits.pages, limits.page_pixels, limits.total_pixels, limits.page_points, limits.page_text_bytes)
+    members = (min(room.members, MOST), room.bytes) if room else (0, 0)
+    head = (contract.MAGIC, contract.VERSION, flags, limits.dpi)
+    return struct.pack(contract.REQUEST, *head, *bounds, *members, length)

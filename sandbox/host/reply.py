@@ -7,6 +7,7 @@ that nobody foresaw is that there was one: the trace is for the log.
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,10 +15,10 @@ import structlog
 from aiohttp import web
 
 from sandbox import protocol
-from sandbox.client import SandboxBusyError, SandboxUnavailableError
+from sandbox.client import Flattened, SandboxBusyError, SandboxUnavailableError
 
 if TYPE_CHECKING:
-    from sandbox.client import Flattened, NotFlattened, Stages
+    from sandbox.client import NotFlattened, Stages, Unpacked
 
 log = structlog.get_logger(__name__)
 
@@ -48,16 +49,26 @@ def told(error: Exception) -> web.Response:
     return problem(protocol.UNAVAILABLE, "a fault of the service; see its log")
 
 
-def file_fields(result: Flattened, digest: bytes) -> dict[str, str]:
-    """The fields of a 200."""
+def file_fields(result: Flattened | Unpacked, digest: bytes, index: int) -> dict[str, str]:
+    """The fields of a 200; `index` bytes come before the file."""
+    kind = (
+        {"Content-Type": result.media_type, protocol.PAGES: str(result.pages)}
+        if isinstance(result, Flattened)
+        else {"Content-Type": protocol.MEMBERS, protocol.INDEX: str(index)}
+    )
     return {
-        "Content-Type": result.media_type,
+        **kind,
         protocol.FOUND: result.found,
-        protocol.PAGES: str(result.pages),
         protocol.SECONDS: f"{result.seconds:.3f}",
         protocol.TIMING: _timing(result.stages),
         protocol.DIGEST: f"{protocol.ALGORITHM}=:{base64.b64encode(digest).decode('ascii')}:",
     }
+
+
+def index(result: Unpacked) -> bytes:
+    """What a container held, in the order of its bytes."""
+    members = [[member.untrusted_name, member.size, member.reason] for member in result.members]
+    return json.dumps({"form": int(result.form), "members": members}, ensure_ascii=False).encode()
 
 
 def refusal(result: NotFlattened) -> web.Response:

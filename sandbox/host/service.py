@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from sandbox.client import Flattened, NotFlattened, SandboxUnavailableError, Want
+from sandbox.client import NotFlattened, SandboxUnavailableError, Want
 from sandbox.host import choice
 from sandbox.host.fingerprint import fingerprint
 from sandbox.host.job import Job
@@ -124,7 +124,7 @@ class LocalSandbox:
         recall = _Recall()
         async with self._turns.turn(message):
             running = asyncio.get_running_loop().run_in_executor(
-                self._threads, self._flatten, untrusted_document, output, want, started, recall.began
+                self._threads, self._flatten, untrusted_document, output, want, room, started, recall.began
             )
             try:
                 return await asyncio.shield(running)
@@ -133,24 +133,27 @@ class LocalSandbox:
                 await asyncio.wait([running])  # its place is taken until it has ended
                 raise
 
-    def flatten_now(self, untrusted_document: bytes, output: Path, want: Want = Want.PDF) -> Flattened | NotFlattened:
+    def flatten_now(
+        self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, room: Room | None = None
+    ) -> Answer:
         """Flatten one document on the calling thread."""
-        return self._flatten(untrusted_document, output, want, time.monotonic())
+        return self._flatten(untrusted_document, output, want, room, time.monotonic())
 
-    def _flatten(
+    def _flatten(  # noqa: PLR0917 - run_in_executor gives no names
         self,
         untrusted_document: bytes,
         output: Path,
         want: Want,
+        room: Room | None,
         started: float,
         began: Callable[[Job], object] = lambda _: None,
-    ) -> Flattened | NotFlattened:
+    ) -> Answer:
         if refused := _refused_unopened(len(untrusted_document), self._settings):
             return refused
         standing = self._take(kind_for(untrusted_document))
         job = Job(standing, self.plan.limits, text_layer=self._settings.text_layer, started=started)
         began(job)
-        return job.run(untrusted_document, output, want)
+        return job.run(untrusted_document, output, want, room)
 
     def _take(self, kind: Kind) -> Standing:
         return self._pool.take(kind) if self._pool else self._starter.stand_up(kind)
@@ -197,14 +200,15 @@ def flatten_with(
     want: Want = Want.PDF,
     *,
     settings: SandboxSettings,
-) -> Flattened | NotFlattened:
+    room: Room | None = None,
+) -> Answer:
     """Start a sandbox from cold and flatten one document in it."""
     if refused := _refused_unopened(len(untrusted_document), settings):
         return refused
     started = time.monotonic()
     standing = Starter(runtime, plan).stand_up()
     return Job(standing, plan.limits, text_layer=settings.text_layer, started=started).run(
-        untrusted_document, output, want
+        untrusted_document, output, want, room
     )
 
 

@@ -3,7 +3,9 @@
 Trusts nothing: the writer may be an attacker who owns the guest, gVisor and the outer container. Fails with `Lied`
 where the contract is broken, `Died` where the answer stops short, `Refused` with the guest's own reason. Bounds: at
 most one page (`Limits.page_pixels` * 3 bytes) and one frame are held; what a page says it will send is checked
-before room is made for it. Time is not bounded here: whoever owns the stream closes it at the deadline.
+before room is made for it. Members of a container are counted and weighed against their `Room`, those that come to
+nothing too; their bytes go into a file, and nothing here looks at them. Time is not bounded here: whoever owns the
+stream closes it at the deadline.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sandbox import contract
+from sandbox.client import Form, Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox.client import Limits
+    from sandbox.client import Limits, Room
 
 MEDIA_TYPE = re.compile(rb"[a-z0-9][a-z0-9!#$&^_.+-]{0,62}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\Z")  # RFC 6838 4.2
 RUN = re.compile(r"([0-9]{1,7}) ([0-9]{1,7}) ([0-9]{1,7}) ([0-9]{1,7}) (\S.{0,1023})\Z")  # \d takes all scripts'
@@ -68,7 +71,10 @@ class Page:
 
 
 class Answer:
-    """One sandbox's answer, in order: `prepared` where asked, `hello`, `found`, `opened`, `pages` to their end."""
+    """One sandbox's answer, in order: `prepared` where asked, `hello`, `found`, `opened`, then to their end `pages`.
+
+    Where it was asked to unpack: `container`, and if it is one `members` in place of pages.
+    """
 
     def __init__(self, untrusted: BinaryIO, limits: Limits) -> None:
         self._untrusted = untrusted
@@ -110,6 +116,50 @@ class Answer:
         if said != count or count == 0:
             raise Lied("the end mark counts other pages than came")
         self._nothing_more()
+
+    def container(self) -> Form | None:
+        """The form of the container that the document is; None where it is none. Raises Lied, Died."""
+        if self._next()[0] != contract.CONTAINER:
+            return None
+        (untrusted_form,) = self._fixed(contract.CONTAINER, contract.CONTAINER_PAYLOAD)
+        if untrusted_form not in contract.FORMS:
+            raise Lied("a form of container that is none")
+        return Form(untrusted_form)
+
+    def members(self, form: Form, room: Room, file: BinaryIO) -> Iterator[Member]:
+        """Each member, its bytes at the end of `file` by then. Ends as `pages`; raises OSError too."""
+        count = left = 0
+        weighed = _Weighed(room.bytes)
+        most = room.members if form is Form.ARCHIVE else min(room.members, 1)
+        while self._next()[0] != contract.END:
+            name = _name(self._payload(contract.MEMBER, contract.MAX_NAME))
+            count += 1
+            if count > most:
+                raise Lied("more members than the bound")
+            member = self._member(name, file, weighed)
+            left += bool(member.reason)
+            yield member
+        (said,) = self._fixed(contract.END, contract.END_PAYLOAD)
+        if said != count or count == 0:
+            raise Lied("the end mark counts other members than came")
+        if left and form is not Form.ARCHIVE:
+            raise Lied("a container of one thing, and that is not there")
+        self._nothing_more()
+
+    def _member(self, name: str, file: BinaryIO, weighed: _Weighed) -> Member:
+        start = file.tell()
+        while self._next()[0] == contract.BYTES:
+            untrusted_bytes = self._payload(contract.BYTES, min(contract.MAX_CHUNK, weighed.room))
+            if not untrusted_bytes:
+                raise Lied("a frame of no bytes")
+            weighed.room -= len(untrusted_bytes)
+            file.write(untrusted_bytes)
+        if self._next()[0] != contract.LEFT:
+            return Member(name, start, file.tell() - start)
+        reason = _reason(self._payload(contract.LEFT, contract.MAX_REASON))
+        file.seek(start)
+        file.truncate()
+        return Member(name, start, 0, reason)
 
     def _page(self) -> Page | None:
         if self._next()[0] == contract.END:
@@ -181,9 +231,7 @@ class Answer:
             raise Lied("a reason longer than its bound")
         untrusted_reason = bytearray(length)
         self._fill(memoryview(untrusted_reason))
-        reason = untrusted_reason.decode("ascii", "replace")
-        if reason not in contract.GUEST_REASONS:
-            raise Lied("a reason that is not the guest's to give")
+        reason = _reason(bytes(untrusted_reason))
         self._nothing_more()
         raise Refused(reason)
 
@@ -208,6 +256,25 @@ class Answer:
     def _nothing_more(self) -> None:
         if self._untrusted.read(1):
             raise Lied("bytes after the end mark")
+
+
+@dataclass(slots=True)
+class _Weighed:
+    room: int  # bytes that may still come
+
+
+def _reason(untrusted: bytes) -> str:
+    reason = untrusted.decode("ascii", "replace")
+    if reason not in contract.GUEST_REASONS:
+        raise Lied("a reason that is not the guest's to give")
+    return reason
+
+
+def _name(untrusted: bytes) -> str:
+    try:
+        return untrusted.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Lied("a name that is not UTF-8") from error
 
 
 def _runs(untrusted: bytes, width: float, height: float) -> tuple[Run, ...]:

@@ -8,7 +8,8 @@ PACKAGES = {
     "python3-minimal": "the guest's language",
     "python3": "its standard library",
     "python3-magic": "libmagic: what a document is, by content",
-    "python3-olefile": "compound files: which application, encrypted or not",
+    "python3-olefile": "compound files: which application, encrypted or not; what is in Outlook's .msg",
+    "python3-libarchive-c": "libarchive: zip, 7z, rar, tar, cab and the other archives, a member at a time",
     "python3-pymupdf": "PDF, EPUB, SVG, pictures, text and HTML to pixels",
     "python3-pil": "pictures that MuPDF does not read: WebP, ICO",
     "libheif-examples": "heif-dec: HEIC and AVIF, what telephones send",
@@ -185,6 +186,7 @@ LEFT_OUT = {
 
 # Libraries that a program opens by name, so that no other names them; see thin.py
 OPENED_BY_NAME = {
+    "libarchive.so.13": "python3-libarchive-c",
     "libmagic.so.1": "python-magic",
     "libsoftokn3.so": "NSS: signatures of documents",
     "libfreebl3.so": "NSS: ciphers",

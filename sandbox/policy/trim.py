@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.client import Flattened, Limits, SandboxSettings, SandboxUnavailableError
+from sandbox.client import Limits, NotFlattened, SandboxSettings, SandboxUnavailableError
 from sandbox.host import choice, service
 from sandbox.host.runtime.base import Plan
 from sandbox.image import cache
@@ -50,4 +50,4 @@ def _try(runtime: str, platform: str, policy: str, document: Path, image: Image)
             )
         except SandboxUnavailableError as error:
             return str(error)
-        return "" if isinstance(result, Flattened) else result.reason
+        return result.reason if isinstance(result, NotFlattened) else ""

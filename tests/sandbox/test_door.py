@@ -35,7 +35,7 @@ def parsed(answer: bytes) -> tuple[int, dict[str, str], bytes]:
 def post(document: bytes, want: str = "pdf", **fields) -> bytes:
     chosen = {"Content-Length": len(document), **{name.replace("_", "-"): value for name, value in fields.items()}}
     lines = "".join(f"{name}: {value}\r\n" for name, value in chosen.items() if value is not None)
-    return f"POST /v1/{want} HTTP/1.1\r\nHost: sandbox\r\n{lines}\r\n".encode() + document
+    return f"POST /v2/{want} HTTP/1.1\r\nHost: sandbox\r\n{lines}\r\n".encode() + document
 
 
 async def until(condition, seconds: float = 10) -> None:
@@ -115,16 +115,16 @@ async def test_documents_may_fill_their_bound_of_memory_and_no_more(tmp_path):
 
 
 ODD = {
-    "another resource": (b"POST /v1/word HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx", 404),
-    "another version": (b"POST /v2/pdf HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx", 404),
-    "another method": (b"PUT /v1/pdf HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx", 405),
+    "another resource": (b"POST /v2/word HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx", 404),
+    "another version": (b"POST /v1/pdf HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx", 404),
+    "another method": (b"PUT /v2/pdf HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx", 405),
     "no length": (post(b"0\r\n\r\n", Content_Length=None, Transfer_Encoding="chunked"), 411),
     "packed": (post(b"x", Content_Encoding="gzip"), 415),
     "a message of too many characters": (post(b"x", Lazaretto_Message="m" * 65), 400),
     "a message of two words": (post(b"x", Lazaretto_Message="a b"), 400),
     "no HTTP": (b"EHLO client.test\r\n\r\n", 400),
-    "fields without end": (b"POST /v1/pdf HTTP/1.1\r\n" + b"A: b\r\n" * 5000 + b"\r\n", 400),
-    "a field without end": (b"POST /v1/pdf HTTP/1.1\r\nA: " + b"b" * 20_000 + b"\r\n\r\n", 400),
+    "fields without end": (b"POST /v2/pdf HTTP/1.1\r\n" + b"A: b\r\n" * 5000 + b"\r\n", 400),
+    "a field without end": (b"POST /v2/pdf HTTP/1.1\r\nA: " + b"b" * 20_000 + b"\r\n\r\n", 400),
     "both lengths": (post(b"0\r\n\r\n", Transfer_Encoding="chunked"), 400),
 }
 
@@ -148,7 +148,7 @@ async def test_too_large_a_document_is_refused_before_it_is_read():
 async def test_a_client_that_never_speaks_is_left(monkeypatch):
     monkeypatch.setattr(door_module, "HEAD_SECONDS", 0.5)
     async with serving_door(FakeSandbox()) as (_, _, path):
-        for half in (b"", b"POST /v1/pdf HTT", b"POST /v1/pdf HTTP/1.1\r\nHost: s\r\n"):
+        for half in (b"", b"POST /v2/pdf HTT", b"POST /v2/pdf HTTP/1.1\r\nHost: s\r\n"):
             reader, writer = await asyncio.open_unix_connection(str(path))
             writer.write(half)
             await asyncio.wait_for(reader.read(), 10)  # ends
@@ -228,7 +228,7 @@ async def test_a_connection_too_many_hears_so(monkeypatch):
 
 async def test_health_says_what_was_chosen_and_which_versions():
     async with serving_door(FakeSandbox(chosen="runc with gVisor systrap")) as (client, _, path):
-        status, _, body = await talk(path, b"GET /v1/health HTTP/1.1\r\nHost: s\r\n\r\n")
+        status, _, body = await talk(path, b"GET /v2/health HTTP/1.1\r\nHost: s\r\n\r\n")
         assert await client.health() == "Lazaretto 1.2.3, runc with gVisor systrap"
     assert (status, json.loads(body)) == (
         200,

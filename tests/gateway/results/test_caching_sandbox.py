@@ -92,6 +92,7 @@ async def test_reasons_of_a_moment_are_found_out_anew(made, tmp_path, reason):
         assert isinstance(answer, NotFlattened)
         assert (answer.reason, answer.found) == (reason, "application/x-found")
     moment = {"out_of_memory", "deadline", "sandbox_died", "sandbox_lied", "type_mismatch"}
+    moment |= {"too_many_members", "unpacked_too_large"}
     assert len(behind.documents) == (2 if reason in moment else 1)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.lazy_sandbox import LazySandbox
 from gateway.results.key import KEPT, NOT_KEPT, may_be_kept, result_key
 from sandbox import client, contract
-from sandbox.client import Flattened, Limits, NotFlattened, SandboxSettings, Want
+from sandbox.client import Flattened, Form, Limits, Member, NotFlattened, SandboxSettings, Unpacked, Want
 from sandbox.host.fingerprint import fingerprint
 from sandbox.host.service import LocalSandbox
 
@@ -27,12 +27,18 @@ def test_only_what_is_the_documents_own_is_kept(tmp_path):
         assert may_be_kept(NotFlattened(reason, "", 1.0)) == (reason in KEPT)
 
 
-ASKED = st.tuples(st.binary(max_size=40), st.sampled_from(Want), st.text("ab\n", max_size=4))
+def test_what_a_container_held_is_never_kept(tmp_path):
+    members = (Member("a.txt", 0, 1),)
+    assert not may_be_kept(Unpacked(tmp_path, Form.ARCHIVE, members, "application/zip", 1, 1.0))
+
+
+ASKED = st.tuples(st.binary(max_size=40), st.sampled_from(Want), st.text("ab\n", max_size=4), st.booleans())
 
 
 @given(ASKED, ASKED)
 def test_two_keys_are_the_same_only_for_the_same_question(one, other):
-    assert (result_key(*one) == result_key(*other)) == (one == other)
+    keys = [result_key(*asked, unpack=unpack) for *asked, unpack in (one, other)]
+    assert (keys[0] == keys[1]) == (one == other)
 
 
 def test_the_fingerprint_changes_with_all_that_decides_a_result_and_with_nothing_else(monkeypatch):
