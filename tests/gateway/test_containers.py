@@ -14,7 +14,9 @@ from hypothesis import settings as tried
 from hypothesis import strategies as st
 
 from gateway import config
-from gateway.sanitise import sanitise
+from gateway.assembly import Assembly
+from gateway.mail.result import Safe
+from gateway.sanitise import ReadingsDifferError, sanitise
 from sandbox import contract
 from sandbox.client import Form, SandboxBusyError, SandboxUnavailableError, Want
 from tests.fakes.sandbox import BUSY, FULL_DISK, HANG, SAFE_PDF, UNAVAILABLE, FakeSandbox, container, zipped
@@ -534,3 +536,14 @@ def test_no_bytes_of_anything_nested_are_in_what_is_sent(files):
 
 def _ours(document: bytes) -> bool:
     return document.startswith(SAFE_PDF)
+
+
+async def test_what_the_assembly_would_leave_as_it_came_is_noticed(monkeypatch):
+    """The second reading looks into the archives that were written."""
+    monkeypatch.setattr("gateway.assembly.flattened_name", lambda name, _: name)
+    monkeypatch.setattr(Assembly, "_flattened", lambda self, document: Safe(DOCUMENT % 1, "application/pdf", "x.pdf"))
+    with pytest.raises(ReadingsDifferError, match="part 2/1 is in it as it came"):
+        await made(attached("x.zip", zipped(("a.doc", DOCUMENT % 1))))
+    mail = attached("x.zip", zipped(("m.eml", message(mixed(TEXT, _file("a.doc", DOCUMENT % 1)))), ("b.doc", b"b")))
+    with pytest.raises(ReadingsDifferError, match="part 2/1/2 is in it as it came"):
+        await made(mail)
