@@ -48,7 +48,7 @@ OUR_REASONS = frozenset(
         MESSAGE_RENAMED,
         FRAGMENT, OPAQUE_SIGNED, SIGNATURE_VOID, HIDDEN_PART, AMBIGUOUS, NOT_EXAMINED,
         MESSAGE_TOO_LARGE, MEMBER, NOTHING_SAFE,
-        ambiguity.TOO_DEEP, ambiguity.TOO_MANY_PARTS, ambiguity.HEADER_TOO_LARGE,
+        ambiguity.TOO_DEEP, ambiguity.TOO_MANY_PARTS, ambiguity.HEADER_TOO_LARGE, ambiguity.TOO_MANY_HEADERS,
     }
 )  # fmt: skip
 

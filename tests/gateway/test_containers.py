@@ -465,6 +465,13 @@ async def test_a_senders_boundary_that_ours_would_begin_with_is_written_anew(out
     assert found((await made(mail)).content)["x.pdf"].startswith(SAFE_PDF)
 
 
+@pytest.mark.parametrize("outer", [b"=", b"=_"])
+async def test_so_is_one_around_a_text_whose_files_stand_beside_it(outer):
+    text = b"Content-Type: text/plain\r\n\r\nbegin 644 a\r\n#0V%T\r\n`\r\nend\r\n"
+    safe = await made(mixed(text, PDF, boundary=outer))
+    assert set(found(safe.content)) == {"a.pdf", "x.pdf"}
+
+
 async def test_eight_bit_fields_of_a_message_in_a_file_become_words():
     letter = LETTER.replace(b"Subject: s", "Subject: Grüße 日本".encode()).replace(
         b"To: b", "X-Odd: \xff".encode("latin-1") + b"\r\nTo: b"
