@@ -14,7 +14,7 @@ import zipfile
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-from gateway.mail.filename import NAME_BYTES, safe_filename
+from gateway.mail.filename import safe_filename
 from gateway.mail.notice import removal_list
 from gateway.mail.result import Removed, Safe
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LIST_NAME: Final = "REMOVED.txt"
 PATH_BYTES: Final = 220  # of UTF-8; Windows takes 260 characters, with the folder that it is unpacked into
 _NO_FOLDER: Final = re.compile(r"\.*|[A-Za-z]:")  # the folder itself, the one above, a drive
-_LONGEST_ENDING: Final = 20
+_LONGEST_ENDING: Final = 20  # of ours, with a number
 _TIME: Final = (1980, 1, 1, 0, 0, 0)  # the first that a zip can say
 _REGULAR_FILE: Final = 0o100644 << 16
 _UNIX: Final = 3  # who made it, whatever this runs on: file modes are read then
@@ -65,7 +65,7 @@ def safe_path(untrusted_name: str) -> tuple[str, ...]:
     *folders, name = [safe_filename(piece) for piece in pieces if not _NO_FOLDER.fullmatch(piece)] or [
         safe_filename("")
     ]
-    room = PATH_BYTES - NAME_BYTES - _LONGEST_ENDING
+    room = PATH_BYTES - _LONGEST_ENDING - len(name.encode())
     kept: list[str] = []
     for folder in reversed(folders):
         room -= len(folder.encode()) + 1

@@ -39,7 +39,8 @@ _UNICODE_LINE_ENDS = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
 _ANOTHER_FIELD = re.compile(rb"(?:[\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9])[ \t]*[!-9;-~]{1,76}[ \t]*:")
 _FIELD_INSIDE = re.compile(rb"(?i)(content-[a-z-]{1,30}|mime-version)[ \t]*:")
 _EIGHT_BIT = re.compile(rb"[\x80-\xff]{1,20}")
-_WIDE = re.compile(r"[^\x00-\x7f]{1,10}")
+_WORDS = re.compile(r"[A-Za-z0-9 \x80-\U0010ffff]+")
+_WORD_BYTES = 56  # of an encoded word's text (RFC 2047 section 2: 75 of all of it)
 _LONG = 998  # RFC 5322 section 2.1.1
 _PIECE = 900
 _VALUE_BYTES = 60_000  # of one field; with its folding it stays below the bound of what is read
@@ -121,7 +122,7 @@ def _value(untrusted_value: bytes, *, ascii_only: bool) -> bytes:
     value = _ANOTHER_FIELD.split(untrusted_value[:_VALUE_BYTES], maxsplit=1)[0]
     try:
         text = value.decode()
-        value = _WIDE.sub(_utf8_word, text).encode()[:_VALUE_BYTES] if ascii_only else value
+        value = _WORDS.sub(_utf8_words, text).encode()[:_VALUE_BYTES] if ascii_only else value
     except UnicodeDecodeError:  # RFC 6532 allows UTF-8 and nothing else
         value = _EIGHT_BIT.sub(_word, value)[:_VALUE_BYTES]
     value = _UNICODE_LINE_ENDS.sub(b" ", value)
@@ -140,9 +141,23 @@ def _word(match: re.Match[bytes]) -> bytes:
     return b" =?unknown-8bit?Q?" + b"".join(b"=%02X" % byte for byte in match[0]) + b"?= "
 
 
-def _utf8_word(match: re.Match[str]) -> str:
-    """RFC 2047, whole characters: some decode each word alone."""
-    return " =?utf-8?Q?" + "".join(f"={byte:02X}" for byte in match[0].encode()) + "?= "
+def _utf8_words(match: re.Match[str]) -> str:
+    """RFC 2047 of words that are not ASCII, and of plain ones among them; whole characters: some decode each alone."""
+    if match[0].isascii():
+        return match[0]
+    text = match[0].strip(" ")
+    pieces = [""]
+    for character in (_q(char) for char in text):
+        if len(pieces[-1]) + len(character) > _WORD_BYTES:
+            pieces.append("")
+        pieces[-1] += character
+    return " " + "\r\n ".join(f"=?utf-8?Q?{piece}?=" for piece in pieces) + " "
+
+
+def _q(char: str) -> str:
+    if char.isascii():
+        return "_" if char == " " else char
+    return "".join(f"={byte:02X}" for byte in char.encode())
 
 
 def _short(line: bytes) -> list[bytes]:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 CRLF = b"\r\n"
 MESSAGE = "message/rfc822"  # of what is in a container: a message with its header
 PARTS = "multipart/mixed"  # likewise: a MIME entity, which stands as a part
-BOUNDARY = re.compile(rb"=_[0-9a-f]{32}_\d{5}")  # as `Boundaries` makes them
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,100}")
 _CONTENT_ID = re.compile(r"[!-;=?-~]{1,250}")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}")

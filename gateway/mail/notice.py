@@ -47,6 +47,7 @@ WHY = {
     ambiguity.TOO_DEEP: "It was wrapped in more layers of messages and archives than are allowed.",
     ambiguity.TOO_MANY_PARTS: "The message has more parts than are allowed; this is the rest of them.",
     ambiguity.HEADER_TOO_LARGE: "Its header is larger than is allowed.",
+    ambiguity.TOO_MANY_HEADERS: "Its header has more fields than are allowed.",
 }
 _UNKNOWN_REASON = "It could not be made safe."
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,63}/[a-z0-9!#$&^_.+-]{1,63}")

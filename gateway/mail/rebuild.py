@@ -12,7 +12,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from gateway.mail import canonical, mark
-from gateway.mail.entity import BOUNDARY, CRLF, MESSAGE, PARTS, content_field
+from gateway.mail.entity import CRLF, MESSAGE, PARTS, Boundaries, content_field
 from gateway.mail.fragments import Fragments
 from gateway.mail.result import Safe
 from gateway.mail.tree import Kind, Message, Part
@@ -35,7 +35,7 @@ def rebuild(message: Message, plan: Plan, results: Mapping[str, Result]) -> byte
     if not plan.changes:
         return message.raw
     fragments = Fragments(message.raw, plan, results)
-    if plan.canonical or _clash(message.root, results):
+    if plan.canonical or _clash(message, plan, results):
         return canonical.write(message.root, fragments)
     edits: list[tuple[int, int, bytes]] = []
     changed = _edit(message.root, None, fragments, edits)
@@ -61,16 +61,17 @@ def inside_as_part(message: Message, plan: Plan, results: Mapping[str, Result], 
     return canonical.entity_of(message.root, Fragments(message.raw, plan, results, mark)).written()
 
 
-def _clash(root: Part, results: Mapping[str, Result]) -> bool:
-    """True where a boundary of ours inside a part begins with one of the sender's around it, or the other way round."""
-    inner = {
-        boundary
+def _clash(message: Message, plan: Plan, results: Mapping[str, Result]) -> bool:
+    """True where a boundary of the sender's stands in what was inside a file, or one of ours begins with it."""
+    written = [
+        result.content.lower()
         for result in results.values()
         if isinstance(result, Safe) and result.media_type in (MESSAGE, PARTS)
-        for boundary in BOUNDARY.findall(result.content)
-    }
-    outer = {part.boundary.lstrip(b"-").lower() for part in root.walk() if inner and part.boundary}
-    return any(a.startswith(b) or b.startswith(a) for a in inner for b in outer)
+    ]
+    if any(step.block for step in plan.steps):  # a text, with its files beside it
+        written.append(Boundaries(message.raw).fresh().encode())
+    outer = {part.boundary.strip(b"- ").lower() for part in message.root.walk() if written and part.boundary}
+    return any(boundary in content for boundary in outer for content in written)
 
 
 def _spliced(raw: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:

@@ -7,8 +7,10 @@ is room; every other one becomes a PDF of a fixed size.
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
+import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -35,6 +37,7 @@ HANG = "hang"
 UNAVAILABLE = "unavailable"
 BUSY = "busy"
 FULL_DISK = "full_disk"
+FOUND = "application/x-found"
 BUG = "bug"
 SAFE_PDF = b"%PDF-1.7 made by the fake sandbox\n"
 SAFE_PNG = b"\x89PNG made by the fake sandbox\n"
@@ -45,20 +48,20 @@ _BOX = b"\0BOX"
 
 def container(form: Form, *members: tuple[str, bytes | str]) -> bytes:
     """A file of a kind that only this sandbox can open: names and contents, or the reason why there is none."""
-    rows = [[name, content if isinstance(content, str) else None, _latin(content)] for name, content in members]
+    rows = [
+        [name, "", base64.b64encode(content).decode()] if isinstance(content, bytes) else [name, content, ""]
+        for name, content in members
+    ]
     return _BOX + bytes([form]) + zlib.compress(json.dumps(rows).encode())
-
-
-def _latin(content: bytes | str) -> str:
-    return "" if isinstance(content, str) else content.decode("latin-1")
 
 
 def zipped(*members: tuple[str, bytes]) -> bytes:
     """A real zip; the same members give the same bytes."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        warnings.simplefilter("ignore")  # two of one name: senders do that
         for name, content in members:
-            archive.writestr(zipfile.ZipInfo(name), content)
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
@@ -66,7 +69,7 @@ def _opened(document: bytes) -> tuple[Form, list[tuple[str, bytes, str]]] | None
     """What is in a container: name, content, reason."""
     if document.startswith(_BOX):
         rows = json.loads(zlib.decompress(document[len(_BOX) + 1 :]))
-        return Form(document[len(_BOX)]), [(name, text.encode("latin-1"), why or "") for name, why, text in rows]
+        return Form(document[len(_BOX)]), [(name, base64.b64decode(text), why) for name, why, text in rows]
     try:
         with zipfile.ZipFile(io.BytesIO(document)) as archive:
             return Form.ARCHIVE, [(entry.filename, archive.read(entry), "") for entry in archive.infolist()]
@@ -128,13 +131,13 @@ class FakeSandbox:
         if answer == BUG:
             raise ValueError("secret internals")
         if answer and not answer.isdigit():
-            return NotFlattened(answer, "application/x-found", 0.5)
+            return NotFlattened(answer, FOUND, 0.5)
         if not answer and (opened := _opened(document) if room else None):
             return await asyncio.to_thread(_unpacked, *opened, output, room)
         start, media_type = (SAFE_PNG, "image/png") if want is Want.IMAGE else (SAFE_PDF, "application/pdf")
         size = int(answer or self.size)
         await asyncio.to_thread(output.write_bytes, start.ljust(size, b"."))
-        return Flattened(output, media_type, "application/x-found", 3, size, 0.25)
+        return Flattened(output, media_type, FOUND, 3, size, 0.25)
 
 
 def _unpacked(form: Form, members: list[tuple[str, bytes, str]], output: Path, room: Room) -> Unpacked | NotFlattened:

@@ -21,7 +21,7 @@ from gateway.smtp.envelope import Envelope, Recipient
 from gateway.smtp.transaction import dot_stuffed
 from sandbox import contract
 from tests.fakes.next_hop import DROP, HANG, STEPS, scripted_next_hop
-from tests.fakes.sandbox import BUG, BUSY, FULL_DISK, SAFE_PDF, UNAVAILABLE, FakeSandbox
+from tests.fakes.sandbox import BUG, BUSY, FULL_DISK, SAFE_PDF, UNAVAILABLE, FakeSandbox, zipped
 from tests.fakes.sandbox import HANG as HANGS
 from tests.fakes.talk import talking
 from tests.gateway.corpus import corpus_files
@@ -310,6 +310,24 @@ async def test_one_event_a_message_and_one_a_part_are_logged(tmp_path):
     assert {event["queue_id"] for event in parts} == {message["queue_id"]}
     assert (message["outcome"], message["xforward_ident"], message["sender"]) == ("delivered", "4Ab", "a@example.org")
     assert message["original"] == originals_of(tmp_path)[0].stem
+
+
+async def test_a_member_that_is_gone_keeps_the_message_and_each_has_its_line_in_the_log(tmp_path):
+    message = with_attachments(zipped(("a.doc", b"good"), ("b.doc", b"bad")))
+    with structlog.testing.capture_logs() as logs:
+        ended, _ = await handled(tmp_path, message, sandbox=FakeSandbox({b"bad": contract.ENCRYPTED}))
+    assert ended.delivered
+    [kept] = originals_of(tmp_path)
+    assert kept.read_bytes() == message
+    parts = [(event["part"], event["outcome"], event["pages"]) for event in logs if event["event"] == "part"]
+    assert parts == [("1", "kept", 0), ("2", "repacked", 0), ("2/1", "flattened", 3), ("2/2", "removed", 0)]
+
+
+@pytest.mark.parametrize(("answer", "kind"), [(UNAVAILABLE, Kind.NO_SANDBOX), (FULL_DISK, Kind.NO_STORAGE)])
+async def test_a_house_that_breaks_between_two_members_is_a_temporary_failure(tmp_path, answer, kind):
+    message = with_attachments(zipped(("a.doc", b"good"), ("b.doc", b"fails")))
+    ended, hop = await handled(tmp_path, message, sandbox=FakeSandbox({b"fails": answer}))
+    assert (ended.kind, ended.temporary, hop.messages) == (kind, True, [])
 
 
 async def test_a_null_sender_passes(tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import email
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from click.testing import CliRunner
 
 from gateway.cli import convert
 from sandbox import client
-from tests.fakes.sandbox import SAFE_PDF, FakeSandbox
+from tests.fakes.sandbox import SAFE_PDF, FakeSandbox, container, zipped
+from tests.gateway.mail.letters import PDF, TEXT, mixed
 
 
 @pytest.fixture
@@ -42,6 +45,7 @@ def test_a_document_becomes_name_dot_pdf(run, tmp_path: Path):
         "seconds": 0.25,
         "outcome": "flattened",
         "reason": "",
+        "removed": 0,
     }
     assert (tmp_path / "out" / "letter.docx.pdf").read_bytes().startswith(SAFE_PDF)
 
@@ -60,6 +64,36 @@ def test_without_json_each_file_has_a_sentence(run, tmp_path: Path):
     result = run(written(tmp_path, "a", b"bad one"), written(tmp_path, "b", b"good"))
     assert "not flattened: corrupt" in result.stdout
     assert "3 pages" in result.stdout
+
+
+def test_an_archive_becomes_a_zip_of_what_was_made_safe(run, tmp_path: Path):
+    result = run(written(tmp_path, "x.tar.gz", zipped(("a.doc", b"good"), ("b/c.doc", b"bad"))), "--json")
+    assert result.exit_code == 1
+    line = json.loads(result.stdout)
+    assert (line["outcome"], line["removed"], line["pages"]) == ("repacked", 1, 3)
+    with zipfile.ZipFile(line["output"]) as archive:
+        assert archive.namelist() == ["a.doc.pdf", "REMOVED.txt"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["x.tar.gz.zip"]
+
+
+@pytest.mark.parametrize("form", [client.Form.MESSAGE, client.Form.PARTS])
+def test_a_message_becomes_a_message(run, tmp_path: Path, form):
+    result = run(written(tmp_path, "x.msg", container(form, ("", mixed(TEXT, PDF)))), "--json")
+    assert result.exit_code == 0
+    read = email.message_from_bytes((tmp_path / "out" / "x.msg.eml").read_bytes())
+    assert [part.get_content_type() for part in read.walk()] == ["multipart/mixed", "text/plain", "application/pdf"]
+
+
+def test_what_was_wrapped_becomes_a_pdf(run, tmp_path: Path):
+    file = container(client.Form.WRAPPER, ("inner.doc", b"good"))
+    assert run(written(tmp_path, "x.bin", file)).exit_code == 0
+    assert (tmp_path / "out" / "x.bin.pdf").read_bytes().startswith(SAFE_PDF)
+
+
+def test_an_archive_of_which_nothing_is_safe_has_failed(run, tmp_path: Path):
+    result = run(written(tmp_path, "x.zip", zipped(("b.doc", b"bad"))), "--json")
+    assert (result.exit_code, json.loads(result.stdout)["reason"]) == (1, "nothing_safe")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", [(), ("/does/not/exist",), ("--wrong",)])

@@ -13,7 +13,7 @@ from gateway.cli import filter as filter_file
 from sandbox import contract
 from sandbox.client import SandboxUnavailableError
 from tests.fakes.run_cli import lazaretto
-from tests.fakes.sandbox import BUG, UNAVAILABLE, FakeSandbox
+from tests.fakes.sandbox import BUG, UNAVAILABLE, FakeSandbox, zipped
 from tests.gateway.corpus import corpus_files
 from tests.gateway.messages import TEXT_ONLY, with_attachments
 
@@ -89,6 +89,17 @@ def test_the_report_has_one_entry_a_part_and_the_id_of_the_kept_original(run, tm
     [original] = (tmp_path / "state" / "originals").glob("*.eml")
     assert original.stem == parts[2]["id"]
     assert original.read_bytes() == message
+
+
+def test_what_was_in_an_archive_has_an_entry_each_and_one_that_is_gone_keeps_the_message(run, tmp_path):
+    message = with_attachments(zipped(("a.doc", b"good"), ("b.doc", b"bad")))
+    result = run(message, {b"bad": contract.ENCRYPTED})
+    parts = result.report["parts"]
+    assert [(part["part"], part["outcome"]) for part in parts] == [
+        ("1", "kept"), ("2", "repacked"), ("2/1", "flattened"), ("2/2", "removed"),
+    ]  # fmt: skip
+    [original] = (tmp_path / "state" / "originals").glob("*.eml")
+    assert (original.stem, original.read_bytes()) == (parts[3]["id"], message)
 
 
 def test_refused_by_policy_is_65_with_nothing_on_standard_output(run):

@@ -9,8 +9,10 @@ import quopri
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from sandbox.client import Form
 from tests import demo_message
 from tests.corpus import documents
+from tests.fakes.sandbox import container
 from tests.gateway.corpus import corpus_files
 from tests.gateway.mail.bends import BASES, bent, with_a_file
 from tests.gateway.mail.examine import examine, implanted, known_bytes, runs_of, strict
@@ -82,6 +84,26 @@ def test_all_readers_see_the_parts_of_what_was_marked_held_or_neutralised(name):
 def test_all_readers_see_the_parts_of_an_ordinary_message(name):
     has_file = "attachment" in name or "image" in name  # else what looks like one is a key, which people read
     assert examine(*(implanted(ORDINARY[name], name) if has_file else (ORDINARY[name],))) == []
+
+
+def boxed(form: Form, raw: bytes) -> bytes:
+    """A message whose file, which only the sandbox can open, holds another one."""
+    head = b"Content-Type: application/octet-stream; name=x.msg\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    return mixed(TEXT, head + base64.encodebytes(container(form, ("", raw))).replace(b"\n", b"\r\n"))
+
+
+@pytest.mark.parametrize("form", [Form.MESSAGE, Form.PARTS], ids=lambda form: form.name)
+@pytest.mark.parametrize("name", EVERY)
+def test_no_reader_finds_the_file_of_a_trick_inside_a_file(name, form):
+    assert examine(boxed(form, EVERY[name][0]), [SECRET]) == []
+
+
+@pytest.mark.parametrize("form", [Form.MESSAGE, Form.PARTS], ids=lambda form: form.name)
+@pytest.mark.parametrize("path", corpus_files("mime"), ids=lambda path: path.name)
+def test_nothing_is_found_of_a_message_of_the_corpus_inside_a_file(path, form):
+    raw, originals = implanted(path.read_bytes(), path.name)
+    if len(raw) < MAX_BYTES:
+        assert examine(boxed(form, raw), originals) == []
 
 
 @pytest.mark.parametrize("path", corpus_files("mime"), ids=lambda path: path.name)

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.mail import archive
 from gateway.mail.policy import Policy
 from gateway.mail.rebuild import rebuild
 from gateway.mail.result import Removed, Safe
 from gateway.mail.tree import Bounds
-from gateway.mail.witness import _leaf, objection
+from gateway.mail.witness import Traces, _key, _leaf, objection
 from tests.gateway.corpus import corpus_files
 from tests.gateway.mail.bends import bent
 from tests.gateway.mail.examine import known_bytes
@@ -200,3 +201,57 @@ def test_a_notice_in_the_place_of_a_file_is_no_file_that_came_through():
     sent = send(mixed(TEXT, PDF))
     results = {"2": Removed("encrypted", "application/pdf", "K7")}
     assert objected(sent, rebuild(sent.message, sent.plan, results), results) == ""
+
+
+def _archive(*members: tuple[str, bytes]) -> tuple[bytes, Traces]:
+    """A zip of ours, and what is known of it."""
+    written = archive.write([(name, Safe(content, "application/x", name)) for name, content in members])
+    return written, Traces(
+        {_key(SECRET): "2/7"}, frozenset({_key(b"made by us" * 9)}), frozenset({_key(written)}), 9, 1
+    )
+
+
+def _objected(content: bytes, traces: Traces) -> str:
+    sent = send(
+        mixed(TEXT, PDF.replace(ENCODED, base64.encodebytes(b"an archive of somebody's").replace(b"\n", b"\r\n")))
+    )
+    results = {"2": Safe(content, "application/zip", "x.zip")}
+    out = rebuild(sent.message, sent.plan, results)
+    return objection(sent.message, sent.plan, results, out, BOUNDS, traces=traces)
+
+
+@pytest.mark.parametrize(
+    ("members", "fault"),
+    [
+        ([("a.pdf", b"made by us" * 9)], ""),
+        ([("a.pdf", b"made by us" * 9), ("b.pdf", SECRET)], "part 2/7 is in it as it came"),
+        ([("m.eml", mixed(TEXT))], ""),
+        ([("m.eml", mixed(TEXT, PDF))], "part 2/7 is in it as it came"),
+        ([("m.eml", mixed(TEXT, PDF).replace(b"--outer--", b"--outer-"))], "it reads in several ways: "),
+        ([("in.zip", b"PK of a sender")], "an archive in it is not one that was written here"),
+    ],
+)
+def test_archives_of_ours_are_opened_and_messages_in_them_read(members, fault):
+    found = _objected(*_archive(*members))
+    assert found.startswith(fault) if fault else found == ""
+
+
+def test_an_archive_that_is_not_ours_is_not_even_opened():
+    assert "not one that was written here" in _objected(b"PK\3\4 of a sender", Traces())
+
+
+def test_archives_in_archives_are_opened_too():
+    inner, _ = _archive(("b.pdf", SECRET))
+    outer, traces = _archive(("in.zip", inner))
+    known = dataclasses.replace(traces, archives=traces.archives | {_key(inner)})
+    assert _objected(outer, known) == "part 2/7 is in it as it came"
+
+
+def test_a_file_of_a_container_that_stands_among_the_parts_is_noticed():
+    sent = send(mixed(TEXT, PDF.replace(ENCODED, base64.encodebytes(b"a container").replace(b"\n", b"\r\n"))))
+    results = {"2": Safe(SECRET, "application/pdf", "x.pdf")}
+    out = rebuild(sent.message, sent.plan, results)
+    gone = Traces({_key(SECRET): "2/7"})
+    assert objection(sent.message, sent.plan, {}, out, BOUNDS, traces=gone) == "part 2/7 is in it as it came"
+    stays = dataclasses.replace(gone, stays=frozenset({_key(SECRET)}))
+    assert objection(sent.message, sent.plan, {}, out, BOUNDS, traces=stays) == ""
