@@ -113,7 +113,7 @@ class Bench:
             answer = document.answer = await self._asked(document, read)
         if isinstance(answer, Flattened):
             document.file = answer.path
-            self._shelf.put(document, answer.size)
+            self._shelf.put(document, answer.size, document.layers)
         elif isinstance(answer, NotFlattened):
             document.reason = answer.reason
         else:
@@ -157,7 +157,7 @@ class Bench:
             if document.reason:
                 return
             document.file = path
-            self._shelf.put(document, letter.kept_bytes * _REWRITTEN)
+            self._shelf.put(document, letter.kept_bytes * _REWRITTEN, document.layers - 1 + document.boxed)
             if document.reason:
                 return
             steps = [(_part(document, step, depth), step.payload) for step, depth in letter.to_flatten()]
