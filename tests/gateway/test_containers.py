@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from gateway import config
 from gateway.assembly import Assembly
+from gateway.documents import opened
 from gateway.mail.result import Safe
 from gateway.sanitise import ReadingsDifferError, sanitise
 from sandbox import contract
@@ -554,3 +555,20 @@ async def test_what_the_assembly_would_leave_as_it_came_is_noticed(monkeypatch):
     mail = attached("x.zip", zipped(("m.eml", message(mixed(TEXT, _file("a.doc", DOCUMENT % 1)))), ("b.doc", b"b")))
     with pytest.raises(ReadingsDifferError, match="part 2/1/2 is in it as it came"):
         await made(mail)
+
+
+@pytest.mark.timeout(60)
+async def test_messages_in_files_are_read_side_by_side_but_no_more_than_may_be(monkeypatch):
+    read = []
+    monkeypatch.setattr("gateway.documents.opened", lambda path, *bounds: read.append(path) or opened(path, *bounds))
+    sandbox = FakeSandbox({b"waits": HANG})
+    letters = zipped(*((f"{n}.eml", message(mixed(TEXT, _file("a", b"waits %d" % n)))) for n in range(8)))
+    task = asyncio.create_task(made(attached("x.zip", letters), sandbox=sandbox, message={"parallel_parts": 3}))
+    async with asyncio.timeout(10):
+        while sum(document.startswith(b"waits") for document in sandbox.documents) < 3:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+    assert len(read) == 3
+    sandbox.script.clear()
+    sandbox.release.set()
+    assert {outcome for _, outcome, _ in told(await task)} == {"kept", "flattened", "repacked"}
+    assert len(read) == 8
