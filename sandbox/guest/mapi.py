@@ -8,6 +8,8 @@ others; what is written is counted as it goes.
 
 from __future__ import annotations
 
+import codecs
+import io
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
     from sandbox.guest.wire import Answer, Request
 
+PIECE = 1 << 18
+WESTERN = "cp1252"
 MAX_DEPTH = 10
 MAX_ATTACHMENTS = 10_000  # and recipients
 MAX_FILENAME = 200  # bytes of UTF-8
@@ -110,37 +114,42 @@ def filetime(ticks: int) -> datetime | None:
 
 
 def codec(page: object) -> str:
-    """The name of Python's codec of a Windows code page."""
-    names = {65001: "utf-8", 20127: "cp1252", 28591: "cp1252", 1200: "utf-16-le", 50220: "iso2022_jp", 51932: "euc_jp"}
-    name = names.get(page, f"cp{page}") if isinstance(page, int) else "cp1252"
+    """The name of Python's codec of a Windows code page; of one that Python does not know, that of Western Europe."""
+    names = {65001: "utf-8", 20127: "cp1252", 1200: "utf-16-le", 50220: "iso2022_jp", 51932: "euc_jp"}
+    names |= {28590 + part: f"iso8859_{part}" for part in range(2, 16)}
+    name = names.get(page, f"cp{page}") if isinstance(page, int) else WESTERN
     try:
-        b"".decode(name)
+        return codecs.lookup(name).name
     except LookupError:
-        return f"iso8859_{page - 28590}" if isinstance(page, int) and 28591 <= page <= 28605 else "cp1252"  # noqa: PLR2004 - code pages of ISO 8859
-    return name
+        return WESTERN
 
 
 def send(entity: Message, form: int, answer: Answer, request: Request) -> None:
     """Answer with one entity, written in lines that end as mail's do."""
     members = Members(form, answer, request)
     members.begin("")
-    BytesGenerator(_Sink(members), mangle_from_=False, policy=POLICY).flatten(entity)
+    with io.BufferedWriter(_Sink(members), PIECE) as file:  # the generator writes line by line
+        BytesGenerator(file, mangle_from_=False, policy=POLICY).flatten(entity)
     members.end()
 
 
 POLICY = policy.compat32.clone(linesep="\r\n", max_line_length=78)
 
 
-class _Sink:
-    """A file for the generator, whose writes go out as the member's bytes."""
+class _Sink(io.RawIOBase):
+    """A file whose content goes out as the member's bytes."""
 
     def __init__(self, members: Members) -> None:
+        super().__init__()
         self._members = members
 
-    def write(self, piece: bytes) -> int:
-        """Send what is not nothing: an empty frame would be a lie."""
-        if piece:
-            self._members.add(piece)
+    def writable(self) -> bool:
+        """It is there to be written."""
+        return True
+
+    def write(self, piece: Any) -> int:
+        """Send it; nothing is sent for nothing."""
+        self._members.add(bytes(piece))
         return len(piece)
 
 

@@ -14,6 +14,7 @@ from sandbox.client import Flattened, Form, Limits, NotFlattened, Room, SandboxS
 from sandbox.host.service import LocalSandbox
 from tests.corpus import containers as made
 from tests.corpus import documents
+from tests.fakes.service import serving_door
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
@@ -168,6 +169,26 @@ WRAPPED = {
 def test_a_wrapped_file_comes_out_with_its_name(kind: str, unpack):
     document, name, content = WRAPPED[kind]
     assert unpack(document) == (Form.WRAPPER, [(name, content)])
+
+
+async def test_over_the_services_socket_the_same_comes_out(sandbox: LocalSandbox, tmp_path: Path):
+    document = made.tarred({**FILES, "link": "/etc/passwd"}, "gz")
+    direct = sandbox.flatten_now(document, tmp_path / "direct", room=ROOM)
+    async with serving_door(sandbox) as (client, _, _):
+        result = await client.flatten(document, tmp_path / "members", room=ROOM)
+        flattened = await client.flatten(documents.pdf(), tmp_path / "page.pdf", room=ROOM)
+    assert isinstance(direct, Unpacked)
+    assert isinstance(result, Unpacked)
+    assert (result.form, result.members, result.found) == (direct.form, direct.members, direct.found)
+    assert result.path.read_bytes() == direct.path.read_bytes()
+    assert isinstance(flattened, Flattened)
+
+
+def test_a_code_page_that_nobody_knows_is_no_hindrance(unpack):
+    known = made.winmail()
+    unknown = known.replace(b"\xe4\x04\0\0", b"\x7c\x04\0\0", 1)  # 1252, 1148
+    assert unknown != known
+    assert [name for _, name, _ in leaves(parsed(unpack(unknown), Form.PARTS))][1] == "größe der Sache.pdf"
 
 
 # --- messages ---

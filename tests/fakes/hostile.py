@@ -23,6 +23,12 @@ def hello():
 def page(width=2, height=2, points=(1000, 1000), pixels=None):
     frame(c.PAGE, struct.pack(c.PAGE_PAYLOAD, width, height, *points))
     frame(c.PIXELS, bytes(width * height * 3) if pixels is None else pixels)
+def container(form=c.ARCHIVE):
+    frame(c.CONTAINER, bytes([form]))
+def member(name=b"a.txt", *pieces):
+    frame(c.MEMBER, name)
+    for piece in pieces:
+        frame(c.BYTES, piece)
 def end(count=1):
     frame(c.END, struct.pack(c.END_PAYLOAD, count)); out.flush()
 def command():

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import dataclasses
 import hashlib
+import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,3 +106,10 @@ def reply(status: int, body: bytes, **fields: str | None) -> bytes:
     }
     lines = [f"{name.replace('_', '-')}: {value}\r\n" for name, value in chosen.items() if value is not None]
     return f"HTTP/1.1 {status} Said\r\n{''.join(lines)}\r\n".encode() + body
+
+
+def held(members: object, content: bytes, form: object = 1, **fields: str | None) -> bytes:
+    """The same where the document was a container."""
+    index = json.dumps({"form": form, "members": members}).encode()
+    kind = {"Content_Type": "application/vnd.lazaretto.members", "Lazaretto_Index": str(len(index))}
+    return reply(200, index + content, **{"Lazaretto_Pages": None, **kind, **fields})

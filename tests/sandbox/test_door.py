@@ -5,11 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from dataclasses import replace
 
 import pytest
 
 from sandbox import contract
-from sandbox.client import Flattened, NotFlattened, SandboxBusyError, SandboxUnavailableError, Want
+from sandbox.client import (
+    Flattened,
+    Form,
+    Member,
+    NotFlattened,
+    Room,
+    SandboxBusyError,
+    SandboxUnavailableError,
+    Unpacked,
+    Want,
+)
 from sandbox.host import door as door_module
 from tests.fakes import sandbox as fake
 from tests.fakes.sandbox import FakeSandbox
@@ -117,6 +128,9 @@ async def test_documents_may_fill_their_bound_of_memory_and_no_more(tmp_path):
 ODD = {
     "another resource": (b"POST /v2/word HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx", 404),
     "another version": (b"POST /v1/pdf HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx", 404),
+    "a room of words": (post(b"x", Lazaretto_Room="members=many, bytes=1"), 400),
+    "a room of too many": (post(b"x", Lazaretto_Room="members=10001, bytes=1"), 400),
+    "half a room": (post(b"x", Lazaretto_Room="members=1"), 400),
     "another method": (b"PUT /v2/pdf HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx", 405),
     "no length": (post(b"0\r\n\r\n", Content_Length=None, Transfer_Encoding="chunked"), 411),
     "packed": (post(b"x", Content_Encoding="gzip"), 415),
@@ -274,3 +288,42 @@ async def test_a_stop_does_not_wait_for_ever(tmp_path):
         assert sandbox.at_once == 0
         with pytest.raises(SandboxUnavailableError):
             await asked
+
+
+# --- containers ---
+
+
+class Container(FakeSandbox):
+    """Whatever it is asked to unpack holds the same."""
+
+    rooms: list[Room | None]
+
+    async def flatten(self, untrusted_document, output, want=Want.PDF, *, message="", room=None):
+        self.rooms = [*getattr(self, "rooms", []), room]
+        if room is None:
+            return NotFlattened(contract.UNKNOWN_TYPE, "application/zip", 0.1)
+        output.write_bytes(b"x" * 3_000_000 + b"last")
+        members = (
+            Member("a/\u202eü\n.txt", 0, 3_000_000),
+            Member("b", 3_000_000, 0, "encrypted"),
+            Member("", 3_000_000, 4),
+        )
+        return Unpacked(output, Form.ARCHIVE, members, "application/zip", 3_000_004, 0.25)
+
+
+async def test_what_a_container_held_comes_back_as_it_was(tmp_path):
+    sandbox = Container()
+    async with serving_door(sandbox) as (client, _, _):
+        result = await client.flatten(b"document", tmp_path / "out", room=Room(3, 4_000_000))
+        direct = await sandbox.flatten(b"document", tmp_path / "direct", room=Room(3, 4_000_000))
+    assert result == replace(direct, path=tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == (tmp_path / "direct").read_bytes()
+    assert sandbox.rooms == [Room(3, 4_000_000)] * 2
+
+
+async def test_room_is_for_documents_only_and_none_is_none(tmp_path):
+    sandbox = Container()
+    async with serving_door(sandbox) as (client, _, _):
+        for asked in ({}, {"want": Want.IMAGE, "room": Room(1, 1)}):
+            assert isinstance(await client.flatten(b"document", tmp_path / "out", **asked), NotFlattened)
+    assert sandbox.rooms == [None, None]

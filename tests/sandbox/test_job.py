@@ -11,7 +11,18 @@ import pymupdf
 import pytest
 
 from sandbox import contract
-from sandbox.client import Flattened, Limits, NotFlattened, SandboxSettings, SandboxUnavailableError, Want
+from sandbox.client import (
+    Flattened,
+    Form,
+    Limits,
+    Member,
+    NotFlattened,
+    Room,
+    SandboxSettings,
+    SandboxUnavailableError,
+    Unpacked,
+    Want,
+)
 from sandbox.host.runtime.base import Plan
 from sandbox.host.service import flatten_with
 from sandbox.image.cache import Image
@@ -20,12 +31,19 @@ from tests.fakes.hostile import Hostile
 LIMITS = replace(Limits(), pages=3, page_pixels=10_000, total_pixels=20_000, page_text_bytes=100, seconds=20.0)
 
 
-def run(script: str, tmp_path: Path, want: Want = Want.PDF, limits: Limits = LIMITS, document: bytes = b"document"):
+def run(  # noqa: PLR0917 - a test names what it gives
+    script: str,
+    tmp_path: Path,
+    want: Want = Want.PDF,
+    limits: Limits = LIMITS,
+    document: bytes = b"document",
+    room: Room | None = None,
+):
     runtime = Hostile(script)
     settings = SandboxSettings(limits=limits)
     plan = Plan(Image(tmp_path, "none"), "none", limits, tmp_path)
     try:
-        return flatten_with(runtime, plan, document, tmp_path / "out.pdf", want, settings=settings)
+        return flatten_with(runtime, plan, document, tmp_path / "out.pdf", want, settings=settings, room=room)
     finally:
         assert all(process.poll() is not None for process in runtime.started), "a sandbox outlived its job"
 
@@ -198,3 +216,73 @@ def test_a_picture_comes_back_as_a_picture(tmp_path: Path):
 
 def test_more_than_one_picture_is_a_lie(tmp_path: Path):
     assert reason(HEAD + "page(); page(); end(2)", tmp_path, want=Want.IMAGE) == contract.SANDBOX_LIED
+
+
+# --- containers ---
+
+ROOM = Room(3, 5000)
+ASKED = """
+command(); hello()
+asked = struct.unpack(c.REQUEST, sys.stdin.buffer.read(struct.calcsize(c.REQUEST)))
+frame(c.FOUND, b"application/zip")
+"""
+
+
+def test_the_members_of_a_container_lie_in_the_file_one_after_the_other(tmp_path: Path):
+    script = HEAD + 'container(); member(b"a", b"fi", b"rst"); member(b"b", b"x"); frame(c.LEFT, b"encrypted"); '
+    result = run(script + 'member(b"c", b"last"); end(3)', tmp_path, room=ROOM)
+    assert isinstance(result, Unpacked)
+    assert (result.form, result.found, result.size) == (Form.ARCHIVE, "text/plain", 9)
+    assert result.members == (Member("a", 0, 5), Member("b", 5, 0, "encrypted"), Member("c", 5, 4))
+    assert result.path.read_bytes() == b"firstlast"
+
+
+@pytest.mark.parametrize(
+    ("room", "want", "asked"),
+    [
+        (None, Want.PDF, (1, 0, 0)),
+        (Room(3, 5000), Want.PDF, (5, 3, 5000)),
+        (Room(3, 5000), Want.IMAGE, (3, 0, 0)),
+        (Room(1 << 40, 1 << 50), Want.PDF, (5, (1 << 32) - 1, 256 << 20)),  # no more than may come of any document
+    ],
+)
+def test_the_guest_is_told_its_room(room: Room | None, want: Want, asked: tuple[int, ...], tmp_path: Path):
+    script = ASKED + "page(); end()" if asked[0] & 4 == 0 else ASKED + "container(); member(); end()"
+    script = script.replace("frame(c.FOUND", f"assert (asked[2], *asked[9:11]) == {asked}; frame(c.FOUND")
+    assert not isinstance(run(script, tmp_path, want, room=room), NotFlattened)
+
+
+@pytest.mark.parametrize(("room", "want"), [(None, Want.PDF), (ROOM, Want.IMAGE)])
+def test_a_container_that_nobody_asked_for_is_a_lie(room: Room | None, want: Want, tmp_path: Path):
+    assert reason(HEAD + "container(); member(); end()", tmp_path, room=room, want=want) == contract.SANDBOX_LIED
+
+
+@pytest.mark.parametrize("said", ["too_many_members", "unpacked_too_large", "encrypted"])
+def test_a_container_is_refused_in_the_midst_of_it_and_leaves_no_file(said: str, tmp_path: Path):
+    script = HEAD + f'container(); member(b"a", bytes(4000)); frame(c.FAILED, b"{said}")'
+    assert reason(script, tmp_path, room=ROOM) == said
+
+
+def test_a_container_beyond_its_room_leaves_no_file(tmp_path: Path):
+    flood = HEAD + "container()\nwhile True: member(b'a', bytes(1000))"
+    assert reason(flood, tmp_path, room=ROOM) == contract.SANDBOX_LIED
+    assert reason(HEAD + 'container(); member(b"a", bytes(4000))', tmp_path, room=ROOM) == contract.SANDBOX_DIED
+
+
+def test_a_container_that_stalls_between_two_members_is_killed(tmp_path: Path):
+    limits = replace(LIMITS, seconds=20.0, page_seconds=3.0)
+    stall = HEAD + "container(); member(b'a', b'x'); out.flush(); time.sleep(60)"
+    assert reason(stall, tmp_path, limits=limits, room=ROOM) == contract.DEADLINE
+    slow = HEAD + "container()\nfor _ in range(3):\n  time.sleep(1.3); member(b'a'); out.flush()\nend(3)"
+    assert isinstance(run(slow, tmp_path, limits=limits, room=ROOM), Unpacked)
+
+
+def test_members_that_cannot_be_written_are_the_houses_own_failure(tmp_path: Path):
+    (tmp_path / "out.pdf").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        run(HEAD + "container(); member(b'a', bytes(4000)); end()", tmp_path, room=ROOM)
+    assert not (tmp_path / "out.pdf").is_symlink()
+
+
+def test_a_document_is_flattened_though_there_was_room(tmp_path: Path):
+    assert isinstance(run(HEAD + "page(); end()", tmp_path, room=ROOM), Flattened)

@@ -10,9 +10,19 @@ from pathlib import Path
 import pytest
 
 from sandbox import contract, remote
-from sandbox.client import Flattened, NotFlattened, SandboxBusyError, SandboxUnavailableError, Want
+from sandbox.client import (
+    Flattened,
+    Form,
+    Member,
+    NotFlattened,
+    Room,
+    SandboxBusyError,
+    SandboxUnavailableError,
+    Unpacked,
+    Want,
+)
 from sandbox.remote import RemoteSandbox, examine_service
-from tests.fakes.service import hostile_service, reply, settings_for, short_directory
+from tests.fakes.service import held, hostile_service, reply, settings_for, short_directory
 
 PDF = b"%PDF-1.7 " + b"safe " * 100
 
@@ -261,3 +271,75 @@ def test_a_service_that_is_not_there_is_one_finding_that_says_so():
     assert finding.needed
     assert f"unix:{directory}/s" in finding.found
     assert finding.mend
+
+
+# --- what a container held ---
+
+ROOM = Room(3, 100)
+THREE = [["a/ü.txt", 5, ""], ["locked", 0, "encrypted"], ["", 4, ""]]
+
+
+async def test_members_arrive_with_their_names_and_places(tmp_path):
+    async with hostile_service(held(THREE, b"firstlast")) as (sandbox, _):
+        result = await sandbox.flatten(b"x", tmp_path / "out", room=ROOM)
+    members = (Member("a/ü.txt", 0, 5), Member("locked", 5, 0, "encrypted"), Member("", 5, 4))
+    assert result == Unpacked(tmp_path / "out", Form.ARCHIVE, members, "text/plain", 9, 0.25)
+    assert (tmp_path / "out").read_bytes() == b"firstlast"
+
+
+async def test_a_safe_file_is_taken_though_there_was_room(tmp_path):
+    async with hostile_service(reply(200, PDF)) as (sandbox, _):
+        assert isinstance(await sandbox.flatten(b"x", tmp_path / "out", room=ROOM), Flattened)
+
+
+FEIGNED = {
+    "no index": reply(200, b"x", Content_Type="application/vnd.lazaretto.members"),
+    "an index of nothing": held(THREE, b"firstlast", Lazaretto_Index="0"),
+    "an index past the body": held(THREE, b"firstlast", Lazaretto_Index="500"),
+    "an index past its bound": held(THREE, b"firstlast", Lazaretto_Index="99999999"),
+    "half an index": held(THREE, b"firstlast", Lazaretto_Index="20"),
+    "more members than there is room for": held([["a", 0, ""]] * 4, b""),
+    "more bytes than there is room for": held([["a", 101, ""]], bytes(101)),
+    "no member": held([], b""),
+    "sizes that are less": held([["a", 4, ""]], b"first"),
+    "sizes that are more": held([["a", 6, ""]], b"first"),
+    "a size below nothing": held([["a", -1, ""], ["b", 6, ""]], b"first"),
+    "a size that is true": held([["a", True, ""]], b"x"),
+    "a size with a point": held([["a", 1.0, ""]], b"x"),
+    "a name that is a number": held([[1, 1, ""]], b"x"),
+    "a name that is too long": held([["x" * 1025, 1, ""]], b"x"),
+    "half of a pair in a name": held([["\ud800", 1, ""]], b"x"),
+    "a reason that is none": held([["a", 0, "because"]], b""),
+    "a reason for what is there": held([["a", 1, "corrupt"]], b"x"),
+    "a member of two fields": held([["a", 1]], b"x"),
+    "a member that is a word": held(["abc"], b""),
+    "members in an object": held({"a": 1}, b""),
+    "a form that is none": held([["a", 1, ""]], b"x", form=5),
+    "a form that is true": held([["a", 1, ""]], b"x", form=True),
+    "a form in a list": held([["a", 1, ""]], b"x", form=[1]),
+    "two messages in one": held([["", 1, ""], ["", 0, ""]], b"x", form=2),
+    "a message that is not there": held([["", 0, "corrupt"]], b"", form=2),
+}
+
+
+@pytest.mark.parametrize("answer", FEIGNED.values(), ids=FEIGNED)
+async def test_a_lie_about_members_is_the_houses_own_failure_and_leaves_no_file(answer: bytes, tmp_path):
+    async with hostile_service(answer) as (sandbox, _):
+        with pytest.raises(SandboxUnavailableError, match="the sandbox service at unix:"):
+            await sandbox.flatten(b"document", tmp_path / "out", room=ROOM)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("asked", [{}, {"want": Want.IMAGE, "room": ROOM}])
+async def test_members_that_nobody_asked_for_are_a_lie(asked, tmp_path):
+    async with hostile_service(held(THREE, b"firstlast")) as (sandbox, _):
+        with pytest.raises(SandboxUnavailableError, match="media type"):
+            await sandbox.flatten(b"x", tmp_path / "out", **asked)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("answer", [held(THREE, b"firstlast")[:-3], held(THREE, b"firstlast")[:-4] + b"lust"])
+async def test_members_that_do_not_arrive_whole_are_asked_for_once_more(answer: bytes, tmp_path):
+    async with hostile_service(answer, held(THREE, b"firstlast")) as (sandbox, documents):
+        assert isinstance(await sandbox.flatten(b"x", tmp_path / "out", room=ROOM), Unpacked)
+    assert len(documents) == 2

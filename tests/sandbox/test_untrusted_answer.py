@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox import contract
-from sandbox.client import Limits
+from sandbox.client import Form, Limits, Member, Room
 from sandbox.host.untrusted_answer import Answer, Died, Lied, Refused
 
 LIMITS = replace(Limits(), pages=5, page_pixels=5_000, total_pixels=10_000, page_text_bytes=1000)
@@ -124,3 +124,118 @@ def test_a_length_is_checked_before_room_is_made_for_it():
 def test_text_outside_the_page_or_not_printable_is_left_out(line: bytes, kept: list[str]):
     stream = HEAD + page(text=line + b"\n") + frame(contract.END, struct.pack(">I", 1))
     assert [run.text for run in read_all(io.BytesIO(stream))[0].runs] == kept
+
+
+# --- containers ---
+
+ROOM = Room(3, 20)
+CONTAINER = frame(contract.CONTAINER, bytes([contract.ARCHIVE]))
+
+
+def member(name: bytes, *pieces: bytes, left: bytes | None = None) -> bytes:
+    sent = frame(contract.MEMBER, name) + b"".join(frame(contract.BYTES, piece) for piece in pieces)
+    return sent + (b"" if left is None else frame(contract.LEFT, left))
+
+
+def end(count: int) -> bytes:
+    return frame(contract.END, struct.pack(">I", count))
+
+
+HELD = (
+    HEAD + frame(contract.OPENED) + CONTAINER
+    + member(b"a.txt", b"fir", b"st") + member("d/ü".encode(), b"lost", left=b"corrupt") + member(b"", b"last") + end(3)
+)  # fmt: skip
+
+
+def unpack_all(stream, room: Room = ROOM) -> tuple[Form | None, list[Member], bytes]:
+    answer = Answer(stream, LIMITS)
+    answer.hello()
+    answer.found()
+    answer.opened()
+    form, file = answer.container(), io.BytesIO()
+    members = list(answer.members(form, room, file)) if form else list(answer.pages())
+    return form, members, file.getvalue()
+
+
+@given(step=st.integers(1, 40))
+def test_members_read_the_same_however_they_are_cut_and_what_was_left_leaves_nothing(step: int):
+    form, members, content = unpack_all(Trickle(HELD, step))
+    assert form is Form.ARCHIVE
+    assert members == [Member("a.txt", 0, 5), Member("d/ü", 5, 0, "corrupt"), Member("", 5, 4)]
+    assert content == b"firstlast"
+
+
+@given(st.data())
+def test_a_bent_container_ends_in_a_lie_a_death_or_a_refusal_or_within_its_room(data):
+    bent = bytearray(HELD)
+    for _ in range(data.draw(st.integers(1, 4))):
+        bent[data.draw(st.integers(len(HEAD), len(bent) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        form, members, content = unpack_all(io.BytesIO(bytes(bent)))
+    except (Lied, Died, Refused):
+        return
+    if form:
+        assert 0 < len(members) <= ROOM.members
+        assert sum(one.size for one in members) == len(content) <= ROOM.bytes
+        assert all(len(one.untrusted_name.encode()) <= contract.MAX_NAME for one in members)
+
+
+def only(form: int) -> bytes:
+    return HEAD + frame(contract.CONTAINER, bytes([form]))
+
+
+CONTAINER_LIES = {
+    "more members than there is room for": HEAD + CONTAINER + member(b"a") * 4 + end(4),
+    "more bytes": HEAD + CONTAINER + member(b"a", b"x" * 21) + end(1),
+    "more bytes in all": HEAD + CONTAINER + member(b"a", b"x" * 11) * 2 + end(2),
+    "more bytes, those that were left counted": HEAD
+    + CONTAINER
+    + member(b"a", b"x" * 11, left=b"corrupt") * 2
+    + end(2),
+    "a frame of no bytes": HEAD + CONTAINER + member(b"a", b"") + end(1),
+    "a name that is too long": HEAD + CONTAINER + member(b"x" * (contract.MAX_NAME + 1)) + end(1),
+    "a name that is not UTF-8": HEAD + CONTAINER + member(b"\xff") + end(1),
+    "half of a pair in a name": HEAD + CONTAINER + member(b"\xed\xa0\x80") + end(1),
+    "a form that is none": only(9) + member(b"a") + end(1),
+    "the form nought": only(0) + member(b"a") + end(1),
+    "a form of two bytes": HEAD + frame(contract.CONTAINER, b"\0\1") + member(b"a") + end(1),
+    "no form": HEAD + frame(contract.CONTAINER) + member(b"a") + end(1),
+    "bytes before a member": HEAD + CONTAINER + frame(contract.BYTES, b"x") + end(1),
+    "left before a member": HEAD + CONTAINER + frame(contract.LEFT, b"corrupt") + end(1),
+    "left twice": HEAD + CONTAINER + member(b"a", left=b"corrupt") + frame(contract.LEFT, b"corrupt") + end(1),
+    "bytes after it was left": HEAD + CONTAINER + member(b"a", left=b"corrupt") + frame(contract.BYTES, b"x") + end(1),
+    "left for the host's reason": HEAD + CONTAINER + member(b"a", left=b"deadline") + end(1),
+    "left for no reason": HEAD + CONTAINER + member(b"a", left=b"") + end(1),
+    "no member": HEAD + CONTAINER + end(0),
+    "a member less than counted": HEAD + CONTAINER + member(b"a") + end(2),
+    "a member more than counted": HEAD + CONTAINER + member(b"a") * 2 + end(1),
+    "a container in a container": HEAD + CONTAINER + CONTAINER + member(b"a") + end(1),
+    "a page in a container": HEAD + CONTAINER + page() + end(1),
+    "a byte after the end": HEAD + CONTAINER + member(b"a") + end(1) + b"x",
+    "a member after a page": HEAD + page() + member(b"a") + end(1),
+    "a container after a page": HEAD + page() + CONTAINER + member(b"a") + end(1),
+    "two messages in one": only(contract.MESSAGE) + member(b"") * 2 + end(2),
+    "two sets of parts": only(contract.PARTS) + member(b"") * 2 + end(2),
+    "two wrapped files": only(contract.WRAPPER) + member(b"a") * 2 + end(2),
+    "a message that is left": only(contract.MESSAGE) + member(b"", left=b"corrupt") + end(1),
+    "a chunk of 4 GiB": HEAD + CONTAINER + member(b"a") + struct.pack(contract.FRAME, contract.BYTES, 0xFFFFFFFF),
+    "a name of 4 GiB": HEAD + CONTAINER + struct.pack(contract.FRAME, contract.MEMBER, 0xFFFFFFFF),
+}
+
+
+@pytest.mark.parametrize("stream", CONTAINER_LIES.values(), ids=CONTAINER_LIES)
+def test_a_container_that_breaks_the_contract_is_a_lie(stream: bytes):
+    with pytest.raises(Lied):
+        unpack_all(io.BytesIO(stream))
+
+
+def test_a_room_of_one_kind_is_none_of_the_other():
+    assert unpack_all(io.BytesIO(HEAD + CONTAINER + member(b"a", b"x" * 20) + end(1)))[2] == b"x" * 20
+    assert len(unpack_all(io.BytesIO(HEAD + CONTAINER + member(b"a") * 3 + end(3)), Room(3, 0))[1]) == 3
+    with pytest.raises(Lied, match="more members"):
+        unpack_all(io.BytesIO(only(contract.MESSAGE) + member(b"") + end(1)), Room(0, 20))
+
+
+def test_a_refusal_among_members_is_heard():
+    with pytest.raises(Refused, match="too_many_members"):
+        unpack_all(io.BytesIO(HEAD + CONTAINER + member(b"a") * 3 + frame(contract.FAILED, b"too_many_members")))

@@ -15,7 +15,7 @@ from typing import Any
 import pymupdf
 
 from sandbox import contract
-from sandbox.client import Flattened, Limits, SandboxSettings, SandboxUnavailableError, Want
+from sandbox.client import Limits, NotFlattened, Room, SandboxSettings, SandboxUnavailableError, Unpacked, Want
 from sandbox.host.runtime.base import Plan
 from sandbox.host.service import flatten_with
 from sandbox.image.cache import Image
@@ -23,6 +23,8 @@ from tests.fakes.hostile import Hostile
 from tests.security.attempt import FLATTENED
 from tests.security.watch import resident
 
+UNPACKED = "unpacked"
+SERVED = (FLATTENED, UNPACKED)
 UNAVAILABLE = "unavailable"  # it lied before HELLO: the house's own failure, 451
 LIED = frozenset({contract.SANDBOX_LIED})
 DIED = frozenset({contract.SANDBOX_DIED})
@@ -42,6 +44,7 @@ class Lie:
     ends: frozenset[str] = LIED
     limits: dict[str, Any] = field(default_factory=dict)
     want: Want = Want.PDF
+    room: Room | None = None
     check: Callable[[Path], str] | None = None  # of the safe file, where the lie does no harm; "" or what is wrong
 
 
@@ -57,33 +60,34 @@ class Outcome:
 def try_lie(lie: Lie, directory: Path) -> Outcome:
     """Run it in an empty directory, then an honest document."""
     before, started = resident(), time.monotonic()
-    ended, faults = run(lie.script, directory, replace(LIMITS, **lie.limits), lie.want)
+    ended, faults = run(lie.script, directory, replace(LIMITS, **lie.limits), lie.want, lie.room)
     if ended not in lie.ends:
         faults.append(f"ended as {ended}, not as one of {', '.join(sorted(lie.ends))}")
     output = directory / "out.pdf"
-    if ended == FLATTENED and lie.check and (wrong := lie.check(output)):
+    if ended in SERVED and lie.check and (wrong := lie.check(output)):
         faults.append(wrong)
-    faults += [f"left: {path.name}" for path in directory.iterdir() if ended != FLATTENED or path != output]
+    faults += [f"left: {path.name}" for path in directory.iterdir() if ended not in SERVED or path != output]
     if resident() - before > MOST_GROWTH:
         faults.append(f"this process grew by {(resident() - before) >> 20} MiB")
     if time.monotonic() - started > MOST_SECONDS:
         faults.append(f"took {time.monotonic() - started:.0f} seconds")
+    output.unlink(missing_ok=True)
     honest, more = run(HEAD + "page(); end()", directory, LIMITS, Want.PDF)
     if honest != FLATTENED:
         faults.append(f"the next honest document ended as {honest}")
     return Outcome(lie, ended, (*faults, *more))
 
 
-def run(script: str, directory: Path, limits: Limits, want: Want) -> tuple[str, list[str]]:
+def run(script: str, directory: Path, limits: Limits, want: Want, room: Room | None = None) -> tuple[str, list[str]]:
     runtime = Hostile(script)
     plan = Plan(Image(directory, "none"), "none", limits, directory)
     settings = SandboxSettings(limits=limits)
     try:
-        result = flatten_with(runtime, plan, b"document", directory / "out.pdf", want, settings=settings)
+        result = flatten_with(runtime, plan, b"document", directory / "out.pdf", want, settings=settings, room=room)
     except SandboxUnavailableError:
         ended = UNAVAILABLE
     else:
-        ended = FLATTENED if isinstance(result, Flattened) else result.reason
+        ended = result.reason if isinstance(result, NotFlattened) else SERVED[isinstance(result, Unpacked)]
     return ended, ["the liar still runs" for process in runtime.started if process.poll() is None]
 
 
@@ -331,13 +335,105 @@ STALLS = (
 )  # fmt: skip
 
 
+ROOM = Room(3, 5000)
+HELD = HEAD + "container()\n"
+CONTAINERS = {
+    "a container that nobody asked for, as a picture": (HELD + "member(); end()", Want.IMAGE),
+    "a container of a form that is none": (HEAD + "container(200); member(); end()", Want.PDF),
+    "a container of 4 GiB": (HEAD + of("CONTAINER", HUGE), Want.PDF),
+    "a container twice": (HELD + "container(); member(); end()", Want.PDF),
+    "a container before a type": ("hello(); container(); member(); end()", Want.PDF),
+    "a container after a page": (HEAD + WHOLE + "container(); member(); end(2)", Want.PDF),
+    "a page among members": (HELD + "member(); " + WHOLE + "end(2)", Want.PDF),
+    "text of a member": (HELD + "member(); frame(c.TEXT, b'0 0 1 1 a\\n'); end()", Want.PDF),
+    "members without a container": (HEAD + "member(); end()", Want.PDF),
+    "a member of no container's end": (HELD + "end(0)", Want.PDF),
+    "members that are counted wrong": (HELD + "member(); end(2)", Want.PDF),
+    "members counted as 2^32 - 1": (HELD + f"member(); end({HUGE})", Want.PDF),
+    "one member too many": (HELD + "[member() for _ in range(4)]; end(4)", Want.PDF),
+    "members without end": (HELD + "while True: member()", Want.PDF),
+    "members that are left, without end": (HELD + "while True: member(); frame(c.LEFT, b'corrupt')", Want.PDF),
+    "bytes without end": (HELD + "member()\nwhile True: frame(c.BYTES, bytes(65536))", Want.PDF),
+    "bytes that are left, without end": (
+        HELD + "while True: member(b'a', bytes(1000)); frame(c.LEFT, b'corrupt')",
+        Want.PDF,
+    ),
+    "frames of no bytes without end": (HELD + "member()\nwhile True: frame(c.BYTES)", Want.PDF),
+    "bytes of 4 GiB": (HELD + "member()\n" + of("BYTES", HUGE), Want.PDF),
+    "bytes of more than is left of the room": (HELD + "member(b'a', bytes(4999))\n" + of("BYTES", "2"), Want.PDF),
+    "bytes before a member": (HELD + "frame(c.BYTES, b'x'); end()", Want.PDF),
+    "a name of 4 GiB": (HELD + of("MEMBER", HUGE), Want.PDF),
+    "a name of a byte too many": (HELD + "member(b'x' * (c.MAX_NAME + 1)); end()", Want.PDF),
+    "a name with a surrogate": (HELD + r"member(b'\xed\xa0\x80'); end()", Want.PDF),
+    "a name of overlong UTF-8": (HELD + r"member(b'\xc0\xaf'); end()", Want.PDF),
+    "a name in Latin 1": (HELD + r"member(b'gr\xfc'); end()", Want.PDF),
+    "left twice": (HELD + "member(); [frame(c.LEFT, b'corrupt') for _ in '12']; end()", Want.PDF),
+    "left before a member": (HELD + "frame(c.LEFT, b'corrupt'); end()", Want.PDF),
+    "left, and bytes after it": (HELD + "member(); frame(c.LEFT, b'corrupt'); frame(c.BYTES, b'x'); end()", Want.PDF),
+    "left for the host's reason": (HELD + "member(); frame(c.LEFT, b'deadline'); end()", Want.PDF),
+    "left for a reason of 4 GiB": (HELD + "member()\n" + of("LEFT", HUGE), Want.PDF),
+    "a message of two": (HEAD + "container(c.MESSAGE); member(); member(); end(2)", Want.PDF),
+    "a message that is left": (HEAD + "container(c.MESSAGE); member(); frame(c.LEFT, b'empty'); end()", Want.PDF),
+    "parts of none": (HEAD + "container(c.PARTS); end(0)", Want.PDF),
+    "a wrapped file of two": (HEAD + "container(c.WRAPPER); member(); member(); end(2)", Want.PDF),
+    "members, and more after their end": (HELD + "member(); end(); out.write(b'x')", Want.PDF),
+    "members, and an answer after theirs": (HELD + "member(); end(); " + WHOLE + "end()", Want.PDF),
+}
+
+
+def _members_are(content: bytes) -> Callable[[Path], str]:
+    return lambda path: "" if path.read_bytes() == content else f"the members are {path.read_bytes()!r}"
+
+
+OF_MEMBERS = (
+    *(Lie(name, script, want=want, room=ROOM) for name, (script, want) in CONTAINERS.items()),
+    Lie("a container where there is no room", HELD + "member(b'a', b'xx'); end()"),
+    Lie("members in a room of none", HELD + "member(b'b'); end()", room=Room(0, 10)),
+    Lie("bytes in a room of none", HELD + "member(b'a', b'x'); end()", room=Room(9, 0)),
+    Lie("dies within a member", HELD + "member(b'a', b'x'); out.flush(); os.abort()", DIED, room=ROOM),
+    Lie("dies within a name", HELD + of("MEMBER", "9") + "os.kill(os.getpid(), 9)", DIED, room=ROOM),
+    Lie(
+        "half a member, then silence", HELD + "member(b'a', b'x'); out.flush(); time.sleep(60)", LATE, SHORT, room=ROOM
+    ),
+    Lie(
+        "a member a byte at a time",
+        HELD + "member()\nwhile True: frame(c.BYTES, b'x'); out.flush(); time.sleep(.4)",
+        LATE,
+        SHORT,
+        room=ROOM,
+    ),
+    Lie(
+        "a name that is no name",
+        HELD + r"member('../\0\r\n\x1b[2J\u202e'.encode(), b'x'); end()",
+        frozenset({UNPACKED}),
+        room=ROOM,
+        check=_members_are(b"x"),
+    ),
+    Lie(
+        "a member that was left after all its bytes",
+        HELD + "member(b'a', bytes(4000)); frame(c.LEFT, b'corrupt'); member(b'b', b'kept'); end(2)",
+        frozenset({UNPACKED}),
+        room=ROOM,
+        check=_members_are(b"kept"),
+    ),
+    Lie(
+        "all members are left",
+        HELD + "member(); frame(c.LEFT, b'encrypted'); end()",
+        frozenset({UNPACKED}),
+        room=ROOM,
+        check=_members_are(b""),
+    ),
+    Lie("pages where there was room for members", HEAD + WHOLE + "end()", frozenset({FLATTENED}), room=ROOM),
+)
+
+
 def _all() -> tuple[Lie, ...]:
     found = [Lie(name, script) for group in (ORDER, SIZES, LENGTHS) for name, script in group.items()]
     found += [Lie(name, f"hello(); frame(c.FOUND, {value!r}); page(); end()") for name, value in TYPES.items()]
     found += [Lie(name, HEAD + text(value.decode())) for name, value in TEXTS.items()]
     found += [Lie(name, HEAD + f"frame(c.FAILED, {value!r})") for name, value in REASONS.items()]
     found += [Lie(name, script, frozenset({UNAVAILABLE})) for name, script in HOUSE.items()]
-    return (*found, *HARMLESS, *STALLS)
+    return (*found, *HARMLESS, *STALLS, *OF_MEMBERS)
 
 
 LIES = _all()

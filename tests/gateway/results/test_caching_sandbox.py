@@ -10,7 +10,17 @@ import structlog
 from gateway.config import CacheSettings
 from gateway.results.sandbox import CachingSandbox
 from sandbox import contract
-from sandbox.client import Flattened, NotFlattened, SandboxUnavailableError, Want, unless_disguised
+from sandbox.client import (
+    Flattened,
+    Form,
+    Member,
+    NotFlattened,
+    Room,
+    SandboxUnavailableError,
+    Unpacked,
+    Want,
+    unless_disguised,
+)
 from tests.fakes.sandbox import BUG, HANG, UNAVAILABLE, FakeSandbox
 
 
@@ -228,3 +238,79 @@ async def test_turned_off_it_shares_but_keeps_nothing(made, tmp_path):
 async def test_it_says_what_the_one_behind_it_says(made):
     caching, behind = made()
     assert (caching.chosen, caching.fingerprint) == (behind.chosen, behind.fingerprint)
+
+
+# --- containers ---
+
+
+class Container(FakeSandbox):
+    """A container: members where there is room, otherwise of an unknown type. Answers when it is released."""
+
+    async def flatten(self, untrusted_document, output, want=Want.PDF, *, message="", room=None):
+        self.documents.append(untrusted_document)
+        self.entered.set()
+        await self.release.wait()
+        if room is None:
+            return NotFlattened(contract.UNKNOWN_TYPE, "application/zip", 0.1)
+        if room.bytes < 5:
+            return NotFlattened(contract.UNPACKED_TOO_LARGE, "application/zip", 0.1)
+        output.write_bytes(b"first")
+        return Unpacked(output, Form.ARCHIVE, (Member("a", 0, 5),), "application/zip", 5, 0.25)
+
+
+ROOM = Room(3, 5000)
+
+
+@pytest.fixture
+def container(made):
+    caching, _ = made()
+    caching.behind = Container()
+    return caching
+
+
+async def test_what_a_container_held_is_handed_to_all_who_wait_and_kept_for_nobody(container, tmp_path):
+    first = await asked(container, tmp_path / "1", room=ROOM)
+    second = asyncio.create_task(container.flatten(b"document", tmp_path / "2", room=ROOM))
+    await until(lambda: sum(flight.waiting for flight in container._flights.values()) == 2)
+    container.behind.release.set()
+    for number, answer in enumerate(await asyncio.gather(first, second), 1):
+        assert isinstance(answer, Unpacked)
+        assert answer.path == tmp_path / str(number)
+        assert answer.path.read_bytes() == b"first"
+    assert len(container.behind.documents) == 1
+    assert left_over(tmp_path) == []
+    assert not [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
+    await container.flatten(b"document", tmp_path / "3", room=ROOM)
+    assert len(container.behind.documents) == 2
+
+
+async def test_who_has_another_room_or_none_waits_for_his_own_answer(container, tmp_path):
+    rooms = [ROOM, Room(3, 1), None]
+    tasks = [
+        asyncio.create_task(container.flatten(b"document", tmp_path / str(n), room=room))
+        for n, room in enumerate(rooms)
+    ]
+    await until(lambda: len(container.behind.documents) == 3)
+    container.behind.release.set()
+    held, too_much, unknown = await asyncio.gather(*tasks)
+    assert isinstance(held, Unpacked)
+    assert (too_much.reason, unknown.reason) == (contract.UNPACKED_TOO_LARGE, contract.UNKNOWN_TYPE)
+
+
+async def test_that_a_type_is_unknown_is_kept_for_those_alone_who_have_no_room(container, tmp_path):
+    container.behind.release.set()
+    for number in range(2):
+        await container.flatten(b"document", tmp_path / f"without{number}")
+    assert len(container.behind.documents) == 1
+    assert isinstance(await container.flatten(b"document", tmp_path / "with", room=ROOM), Unpacked)
+    picture = await container.flatten(b"document", tmp_path / "picture", Want.IMAGE, room=ROOM)
+    assert picture.reason == contract.UNKNOWN_TYPE
+
+
+async def test_a_safe_file_is_kept_for_every_room(made, tmp_path):
+    caching, behind = made()
+    for number in range(3):
+        assert isinstance(
+            await caching.flatten(b"document", tmp_path / str(number), room=Room(number, number)), Flattened
+        )
+    assert len(behind.documents) == 1

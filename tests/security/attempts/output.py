@@ -145,6 +145,12 @@ for _ in range(2):
         "an answer after the answer",
         "reporter.end()\nreporter.answer.hello()\nreporter.answer.found('text/plain')\npage()\nend(1)",
     ),
+    lie("members that nobody asked for", "frame(contract.CONTAINER, b'\\x01')\nframe(contract.MEMBER, b'a')\nend(1)"),
+    lie("members among pages", "frame(contract.MEMBER, b'../../etc/passwd')\nframe(contract.BYTES, b'x')\nend(2)"),
+    lie(
+        "members without end",
+        "frame(contract.CONTAINER, b'\\x01')\nwhile True:\n    frame(contract.MEMBER)\n    frame(contract.BYTES, bytes(1 << 20))",
+    ),
     lie("one page too many in the count", "end(1000)"),
     lie("more pixels than the page has", "page(pixels=bytes(13))\nend(2)"),
 )
