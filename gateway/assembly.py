@@ -48,7 +48,7 @@ class Assembly:
 
     def results(self, plan: Plan, documents: list[Document]) -> dict[str, Result]:
         """What stands in the place of every part of the message that does not stay."""
-        results = self._removals(plan)
+        results = self.removals(plan)
         for document in documents:
             results[document.part] = self.result(document)
         return results
@@ -96,7 +96,7 @@ class Assembly:
         letter = opened(path, document.bounds or self.policy.bounds, self.policy)
         path.unlink(missing_ok=True)
         above = document.part + "/"
-        results = self._removals(letter.plan)
+        results = self.removals(letter.plan)
         for inside in document.inside:
             results[inside.part.removeprefix(above)] = self.result(inside)
         self.records[document.part] = records(letter.plan, results, self.records, above)
@@ -117,7 +117,7 @@ class Assembly:
             elif step.action is not Action.UNPACK and not changes_bytes(step):
                 self._stays |= {print_of(step.payload()), print_of(crlf(step.payload()))}
 
-    def _removals(self, plan: Plan) -> dict[str, Result]:
+    def removals(self, plan: Plan) -> dict[str, Result]:
         """What goes by the plan alone."""
         whole: dict[str, Result] = {WHOLE: Removed(plan.held, "", self.original_id)} if plan.held else {}
         return whole | {step.part: self._removal(step) for step in plan.steps if step.action is Action.REMOVE}

@@ -3,9 +3,9 @@
 Trusts the sandbox's client to answer with a file of ours, with what a container held, or with a typed reason. What came
 out of a container is the sender's: it goes to a sandbox again, or is read as a message, and is deleted then. Fails with
 the first failure of the house (SandboxUnavailableError, OSError), the other documents are cancelled; what is in a
-document never fails. Bounds: `[message] parallel_parts` documents in memory at once, one message of a file at each
-depth, `Budget` for all that is unpacked, `Shelf` for all that goes on. A turn is given back before what was in the
-document gets its own, and a message waits for deeper ones only: nobody waits in a circle.
+document never fails. Bounds: `[message] parallel_parts` documents in memory at once, and at each depth as many messages
+out of files; `Budget` for all that is unpacked, `Shelf` for all that goes on. A turn is given back before what was in
+the document gets its own, and a message waits for deeper ones only: nobody waits in a circle.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Bench:
         self._sandbox = sandbox
         self._directory = directory
         self._turn = asyncio.Semaphore(parallel)
-        self._reading: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by depth
+        self._reading = defaultdict[int, asyncio.Semaphore](lambda: asyncio.Semaphore(parallel))  # by depth
         self._policy = policy
         self._budget = budget
         self._shelf = shelf
@@ -113,7 +113,7 @@ class Bench:
             answer = document.answer = await self._asked(document, read)
         if isinstance(answer, Flattened):
             document.file = answer.path
-            self._shelf.put(document, answer.size)
+            self._shelf.put(document, answer.size, document.layers)
         elif isinstance(answer, NotFlattened):
             document.reason = answer.reason
         else:
@@ -157,7 +157,7 @@ class Bench:
             if document.reason:
                 return
             document.file = path
-            self._shelf.put(document, letter.kept_bytes * _REWRITTEN)
+            self._shelf.put(document, letter.kept_bytes * _REWRITTEN, document.layers - 1 + document.boxed)
             if document.reason:
                 return
             steps = [(_part(document, step, depth), step.payload) for step, depth in letter.to_flatten()]

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.assembly import Assembly
 from gateway.budget import Budget
 from gateway.documents import Bench, Document, of_step
-from gateway.mail.letter import Letter
+from gateway.mail.letter import Letter, anew
 from gateway.mail.parse import parse
 from gateway.mail.plan import make_plan
-from gateway.mail.rebuild import rebuild
+from gateway.mail.rebuild import clash, rebuild
 from gateway.mail.record import PartRecord, records
 from gateway.mail.witness import objection
 from gateway.originals.store import new_id
@@ -57,7 +57,10 @@ async def sanitise(untrusted_message: bytes, settings: Settings, sandbox: Sandbo
         return Sanitised(b"", plan.refused, plan.ambiguities, tuple(records(plan, {})), "", {})
     assembly = Assembly(settings.policy, new_id())
     results, documents = await _flattened(letter, assembly, settings, sandbox)
-    content = await asyncio.to_thread(_written, letter, results, assembly, settings)
+    if not plan.canonical and await asyncio.to_thread(clash, letter.message, plan, results):
+        plan = anew(plan)
+        results |= assembly.removals(plan)
+    content = await asyncio.to_thread(_written, replace(letter, plan=plan), results, assembly, settings)
     ended = tuple(records(plan, results, assembly.records))
     original_id = assembly.original_id if any(record.id for record in ended) else ""
     answers = {each.part: each.answer for one in documents for each in one.everything() if each.answer}

@@ -26,12 +26,12 @@ class Shelf:
         self._standing: dict[str, tuple[int, Document]] = {}
         self._gone: list[str] = []  # what was in these goes with them
 
-    def put(self, document: Document, size: int) -> None:
-        """Take in what will be `size` bytes of the message, before its encoding."""
+    def put(self, document: Document, size: int, layers: int) -> None:
+        """Take in what will be `size` bytes of the message, with so many layers of base64 around them."""
         if document.part.startswith(tuple(self._gone)):
             document.give_way(MESSAGE_TOO_LARGE)
             return
-        self._standing[document.part] = (_encoded(size, document.layers), document)
+        self._standing[document.part] = (_encoded(size, layers), document)
         self._taken += self._standing[document.part][0]
         while self._taken > self._room:
             self._drop(max(self._standing, key=lambda part: (self._standing[part][0], part)))

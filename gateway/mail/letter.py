@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.mail import ambiguity
 from gateway.mail.content import crlf
 from gateway.mail.parse import parse
-from gateway.mail.plan import Action, make_plan
+from gateway.mail.plan import SIGNATURE, SIGNATURE_VOID, Action, make_plan
 from gateway.mail.tree import Kind
 
 if TYPE_CHECKING:
@@ -60,7 +60,16 @@ def read_letter(untrusted_bytes: bytes, bounds: Bounds, policy: Policy) -> Lette
     if b"\r\n" not in untrusted_bytes:
         untrusted_bytes = crlf(untrusted_bytes)
     message = parse(untrusted_bytes, bounds)
-    return Letter(message, replace(make_plan(message, policy), canonical=True, changes=True))
+    return Letter(message, anew(make_plan(message, policy)))
+
+
+def anew(plan: Plan) -> Plan:
+    """Have the whole message written anew, though it can be read in one way only; no signature holds after that."""
+    steps = (
+        replace(step, action=Action.REMOVE, reason=SIGNATURE_VOID) if step.reason == SIGNATURE else step
+        for step in plan.steps
+    )
+    return replace(plan, steps=tuple(steps), canonical=True, changes=True)
 
 
 def _gives_way(step: Step) -> bool:

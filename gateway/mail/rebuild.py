@@ -35,7 +35,7 @@ def rebuild(message: Message, plan: Plan, results: Mapping[str, Result]) -> byte
     if not plan.changes:
         return message.raw
     fragments = Fragments(message.raw, plan, results)
-    if plan.canonical or _clash(message, plan, results):
+    if plan.canonical:
         return canonical.write(message.root, fragments)
     edits: list[tuple[int, int, bytes]] = []
     changed = _edit(message.root, None, fragments, edits)
@@ -61,8 +61,11 @@ def inside_as_part(message: Message, plan: Plan, results: Mapping[str, Result], 
     return canonical.entity_of(message.root, Fragments(message.raw, plan, results, mark)).written()
 
 
-def _clash(message: Message, plan: Plan, results: Mapping[str, Result]) -> bool:
-    """True where a boundary of the sender's stands in what was inside a file, or one of ours begins with it."""
+def clash(message: Message, plan: Plan, results: Mapping[str, Result]) -> bool:
+    """Whether a message would read in two ways if it were spliced.
+
+    So it is where a boundary of the sender's stands in what was inside a file, or one of ours begins with it.
+    """
     written = [
         result.content.lower()
         for result in results.values()

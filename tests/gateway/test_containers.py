@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from gateway import config
 from gateway.assembly import Assembly
+from gateway.documents import opened
 from gateway.mail.result import Safe
+from gateway.results.sandbox import CachingSandbox
 from gateway.sanitise import ReadingsDifferError, sanitise
 from sandbox import contract
 from sandbox.client import Form, SandboxBusyError, SandboxUnavailableError, Want
@@ -472,6 +474,25 @@ async def test_so_is_one_around_a_text_whose_files_stand_beside_it(outer):
     assert set(found(safe.content)) == {"a.pdf", "x.pdf"}
 
 
+SIGNED = (
+    b'Content-Type: multipart/signed; protocol="application/pgp-signature"; boundary="sig"\r\n\r\n--sig\r\n'
+    + TEXT
+    + b"--sig\r\nContent-Type: application/pgp-signature; name=s.asc\r\n\r\n-----BEGIN PGP SIGNATURE-----\r\n\r\n"
+    + b"iQEzBAABCAAdFiEE0123456789abcdefghijklmnopqrstuvwxyzFAmVjZWIACgkQ\r\n=abcd\r\n-----END PGP SIGNATURE-----\r\n--sig--\r\n"
+)
+
+
+async def test_no_signature_holds_in_what_is_written_anew():
+    whole = await made(mixed(SIGNED, PDF))
+    assert told(whole)[0] == ("1.2", "kept", "signature")
+    assert b"multipart/signed" in whole.content
+    for mail in (attached("x.eml", message(mixed(SIGNED))), mixed(SIGNED, _file("x.eml", message()), boundary=b"=")):
+        safe = await made(mail)
+        assert ("removed", "signature_void") in [row[1:] for row in told(safe)]
+        assert b"multipart/signed" not in safe.content
+        assert safe.original_id != ""
+
+
 async def test_eight_bit_fields_of_a_message_in_a_file_become_words():
     letter = LETTER.replace(b"Subject: s", "Subject: Grüße 日本".encode()).replace(
         b"To: b", "X-Odd: \xff".encode("latin-1") + b"\r\nTo: b"
@@ -554,3 +575,33 @@ async def test_what_the_assembly_would_leave_as_it_came_is_noticed(monkeypatch):
     mail = attached("x.zip", zipped(("m.eml", message(mixed(TEXT, _file("a.doc", DOCUMENT % 1)))), ("b.doc", b"b")))
     with pytest.raises(ReadingsDifferError, match="part 2/1/2 is in it as it came"):
         await made(mail)
+
+
+@pytest.mark.timeout(60)
+async def test_messages_in_files_are_read_side_by_side_but_no_more_than_may_be(monkeypatch):
+    read = []
+    monkeypatch.setattr("gateway.documents.opened", lambda path, *bounds: read.append(path) or opened(path, *bounds))
+    sandbox = FakeSandbox({b"waits": HANG})
+    letters = zipped(*((f"{n}.eml", message(mixed(TEXT, _file("a", b"waits %d" % n)))) for n in range(8)))
+    task = asyncio.create_task(made(attached("x.zip", letters), sandbox=sandbox, message={"parallel_parts": 3}))
+    async with asyncio.timeout(10):
+        while sum(document.startswith(b"waits") for document in sandbox.documents) < 3:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+    assert len(read) == 3
+    sandbox.script.clear()
+    sandbox.release.set()
+    assert {outcome for _, outcome, _ in told(await task)} == {"kept", "flattened", "repacked"}
+    assert len(read) == 8
+
+
+async def test_a_retry_gets_the_same_from_the_cache(tmp_path):
+    fake = FakeSandbox({b"bad": contract.CORRUPT})
+    chosen = config.load(None, {"cache": {"directory": str(tmp_path)}})
+    caching = CachingSandbox(fake, chosen.cache)
+    mail = with_attachments(zipped(("m.eml", message()), ("b.doc", b"b"), ("bad", b"bad")), zipped(("b.doc", b"b")))
+    first = await sanitise(mail, chosen, caching)
+    flattened = [document for document in fake.documents if document == SECRET]
+    second = await sanitise(mail, chosen, caching)
+    await caching.close()
+    assert len(flattened) == len([document for document in fake.documents if document == SECRET]) == 1
+    assert [record.outcome for record in first.records] == [record.outcome for record in second.records]

@@ -23,7 +23,7 @@ def test_what_gives_way_does_not_depend_on_the_order(tmp_path, order):
     shelf = Shelf(13_500)
     documents = {part: document(tmp_path, part) for part in order}
     for part in order:
-        shelf.put(documents[part], SIZES[part])
+        shelf.put(documents[part], SIZES[part], 1)
     assert {part for part, each in documents.items() if each.reason == "message_too_large"} == {"4/1", "2"}
     assert not (tmp_path / "4-1").exists()
     assert (tmp_path / "5").exists()
@@ -33,10 +33,10 @@ def test_what_is_in_a_message_that_gave_way_goes_with_it_whenever_it_comes(tmp_p
     shelf = Shelf(20_000)
     letter, early, late = (document(tmp_path, part) for part in ("2", "2/1", "2/2"))
     other = document(tmp_path, "20/1")
-    shelf.put(early, 100)
-    shelf.put(letter, 50_000)
-    shelf.put(late, 100)
-    shelf.put(other, 100)
+    shelf.put(early, 100, 1)
+    shelf.put(letter, 50_000, 0)
+    shelf.put(late, 100, 1)
+    shelf.put(other, 100, 1)
     assert [each.reason for each in (letter, early, late, other)] == ["message_too_large"] * 3 + [""]
     assert [path.name for path in tmp_path.iterdir()] == ["20-1"]
 
