@@ -40,6 +40,7 @@ class Assembly:
     policy: Policy
     original_id: str
     records: dict[str, list[PartRecord]] = field(default_factory=dict)  # of what was in a container, by its id
+    mark: str = ""  # what the message as a whole has to say of what was in its files
     _gone: dict[Print, str] = field(default_factory=dict)
     _stays: set[Print] = field(default_factory=set)
     _archives: set[Print] = field(default_factory=set)
@@ -101,6 +102,7 @@ class Assembly:
             results[inside.part.removeprefix(above)] = self.result(inside)
         self.records[document.part] = records(letter.plan, results, self.records, above)
         self._note(letter, above)
+        self.mark = self.mark or letter.plan.mark
         if form is Form.PARTS and not document.boxed:
             content = rebuild.inside_as_part(letter.message, letter.plan, results, above)
             return Safe(content, PARTS, "", document.found)

@@ -60,6 +60,7 @@ async def sanitise(untrusted_message: bytes, settings: Settings, sandbox: Sandbo
     if not plan.canonical and await asyncio.to_thread(clash, letter.message, plan, results):
         plan = anew(plan)
         results |= assembly.removals(plan)
+    plan = replace(plan, mark=plan.mark or assembly.mark)
     content = await asyncio.to_thread(_written, replace(letter, plan=plan), results, assembly, settings)
     ended = tuple(records(plan, results, assembly.records))
     original_id = assembly.original_id if any(record.id for record in ended) else ""

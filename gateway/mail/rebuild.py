@@ -9,6 +9,7 @@ could not be read as a header are not written.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.mail import canonical, mark
@@ -51,14 +52,17 @@ def _marked(root: Part, told: str, *, is_written: bool) -> list[tuple[int, int, 
     return [(0, 0, mark.field(told)), *strangers] if told else strangers
 
 
-def inside(message: Message, plan: Plan, results: Mapping[str, Result], mark: str) -> bytes:
-    """Write a message that was in a container: always anew, so that it holds nothing but our own reading."""
-    return canonical.write(message.root, Fragments(message.raw, plan, results, mark))
+def inside(message: Message, plan: Plan, results: Mapping[str, Result], above: str) -> bytes:
+    """Write a message that was in a container: always anew, so that it holds nothing but our own reading.
+
+    The mark is for the outermost header.
+    """
+    return canonical.write(message.root, Fragments(message.raw, replace(plan, mark=""), results, above))
 
 
-def inside_as_part(message: Message, plan: Plan, results: Mapping[str, Result], mark: str) -> bytes:
+def inside_as_part(message: Message, plan: Plan, results: Mapping[str, Result], above: str) -> bytes:
     """Write a MIME entity that was in a container, as the part that takes its place: header and body."""
-    return canonical.entity_of(message.root, Fragments(message.raw, plan, results, mark)).written()
+    return canonical.entity_of(message.root, Fragments(message.raw, plan, results, above)).written()
 
 
 def clash(message: Message, plan: Plan, results: Mapping[str, Result]) -> bool:

@@ -24,6 +24,7 @@ from sandbox.client import Form, SandboxBusyError, SandboxUnavailableError, Want
 from tests.fakes.sandbox import BUSY, FULL_DISK, HANG, SAFE_PDF, UNAVAILABLE, FakeSandbox, container, zipped
 from tests.gateway.mail.examine import known_bytes, runs_of
 from tests.gateway.mail.letters import PDF, SECRET, TEXT, TOP, haystack, joined, mixed
+from tests.gateway.mail.test_mail_encrypted import PGP_MIME
 from tests.gateway.messages import with_attachments
 
 DOCUMENT = b"a document of more than thirty-two bytes, number %d"
@@ -127,6 +128,14 @@ async def test_a_message_in_an_archive_in_a_message_in_an_archive():
     assert set(deep) == {"m.eml", "REMOVED.txt"}
     assert found(deep["m.eml"])["x.pdf"].startswith(SAFE_PDF)
     assert safe.original_id.encode() in deep["REMOVED.txt"]
+
+
+@pytest.mark.parametrize("deep", [message, lambda letter: zipped(("mail.eml", message(letter)))])
+async def test_encrypted_mail_in_a_file_marks_the_message_around_it_and_no_other(deep):
+    safe = await made(attached("mail.msg", deep(PGP_MIME)))
+    assert safe.content.startswith(b"X-Lazaretto-Not-Examined: encrypted\r\n")
+    assert safe.content.count(b"X-Lazaretto-Not-Examined") == 1
+    assert b"-----BEGIN PGP MESSAGE-----" in haystack(safe.content)
 
 
 async def test_tnef_stands_as_ordinary_parts_in_the_place_of_winmail_dat():
