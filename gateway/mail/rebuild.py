@@ -40,14 +40,14 @@ def rebuild(message: Message, plan: Plan, results: Mapping[str, Result]) -> byte
     return _spliced(message.raw, sorted(edits))
 
 
-def inside(message: Message, plan: Plan, results: Mapping[str, Result], mark: str) -> bytes:
+def inside(message: Message, plan: Plan, results: Mapping[str, Result], place: str) -> bytes:
     """Write a message that was in a container: always anew, so that it holds nothing but our own reading."""
-    return canonical.write(message.root, Fragments(message.raw, plan, results, mark))
+    return canonical.write(message.root, Fragments(message.raw, plan, results, place))
 
 
-def inside_as_part(message: Message, plan: Plan, results: Mapping[str, Result], mark: str) -> bytes:
+def inside_as_part(message: Message, plan: Plan, results: Mapping[str, Result], place: str) -> bytes:
     """Write a MIME entity that was in a container, as the part that takes its place: header and body."""
-    return canonical.entity_of(message.root, Fragments(message.raw, plan, results, mark)).written()
+    return canonical.entity_of(message.root, Fragments(message.raw, plan, results, place)).written()
 
 
 def clash(message: Message, plan: Plan, results: Mapping[str, Result]) -> bool:
