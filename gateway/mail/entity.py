@@ -53,13 +53,13 @@ class Entity:
 class Boundaries:
     """Fresh boundaries for one message, derived from its bytes, so that the same message gives the same mail.
 
-    `mark` is the place of a message inside another one, so that no two have the same. No sender can know the digest of
+    `place` is that of a message inside another one, so that no two have the same. No sender can know the digest of
     a message that he is still writing; what stands in the message is skipped anyway.
     """
 
-    def __init__(self, raw: bytes, mark: str = "") -> None:
+    def __init__(self, raw: bytes, place: str = "") -> None:
         self._raw = raw
-        self._digest = hashlib.sha256(mark.encode() + raw).hexdigest()[:32]
+        self._digest = hashlib.sha256(place.encode() + raw).hexdigest()[:32]
         self._count = 0
 
     def fresh(self) -> str:

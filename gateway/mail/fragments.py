@@ -50,9 +50,9 @@ _KEPT_PARAMS = ("charset", "format", "delsp", "method", "component")  # RFC 3676
 class Fragments:
     """Finds the new form of each leaf of one message."""
 
-    def __init__(self, raw: bytes, plan: Plan, results: Mapping[str, Result], above: str = "") -> None:
-        self.boundaries = Boundaries(raw, above)
-        self.ascii_only = bool(above)  # inside another message, which may go where 8-bit bytes do not
+    def __init__(self, raw: bytes, plan: Plan, results: Mapping[str, Result], place: str = "") -> None:
+        self.boundaries = Boundaries(raw, place)
+        self.ascii_only = bool(place)  # inside another message, which may go where 8-bit bytes do not
         self.held = plan.held
         self.mark = plan.mark
         self.held_id = held_id(results)

@@ -52,17 +52,17 @@ def _marked(root: Part, told: str, *, is_written: bool) -> list[tuple[int, int, 
     return [(0, 0, mark.field(told)), *strangers] if told else strangers
 
 
-def inside(message: Message, plan: Plan, results: Mapping[str, Result], above: str) -> bytes:
+def inside(message: Message, plan: Plan, results: Mapping[str, Result], place: str) -> bytes:
     """Write a message that was in a container: always anew, so that it holds nothing but our own reading.
 
     The mark is for the outermost header.
     """
-    return canonical.write(message.root, Fragments(message.raw, replace(plan, mark=""), results, above))
+    return canonical.write(message.root, Fragments(message.raw, replace(plan, mark=""), results, place))
 
 
-def inside_as_part(message: Message, plan: Plan, results: Mapping[str, Result], above: str) -> bytes:
+def inside_as_part(message: Message, plan: Plan, results: Mapping[str, Result], place: str) -> bytes:
     """Write a MIME entity that was in a container, as the part that takes its place: header and body."""
-    return canonical.entity_of(message.root, Fragments(message.raw, plan, results, above)).written()
+    return canonical.entity_of(message.root, Fragments(message.raw, plan, results, place)).written()
 
 
 def clash(message: Message, plan: Plan, results: Mapping[str, Result]) -> bool:
