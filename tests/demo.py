@@ -1,8 +1,8 @@
 """`make demo`: one real message with real attachments through `lazaretto serve`, and what was delivered.
 
 Starts a sink on the port where the gateway's defaults hand mail on, and the gateway as a process with no configuration
-file; sends a Word document, a workbook, a PDF with a program inside and a picture that the HTML shows; compares what
-went in with what came out, and leaves it in build/demo/. Stops what it started on every way out. Fails with one line
+file; sends a Word document, a workbook, a PDF with a program inside, an archive and a picture that the HTML shows;
+compares what went in with what came out, and leaves it in build/demo/. Stops what it started on every way out. Fails with one line
 and status 1: a port in use, no sandbox, a message that was not taken, an original's bytes in what was delivered.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import email
 import email.policy
+import io
 import json
 import queue
 import shutil
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,7 +49,7 @@ READY_SECONDS: Final = 300  # a machine's first start tries each runtime and pla
 SEND_SECONDS: Final = 660  # past the gateway's own deadline for a message
 STOP_SECONDS: Final = 60
 WINDOW: Final = 32  # bytes in a row that no two unrelated files share
-SAFE: Final = ("application/pdf", "image/png", "image/jpeg")
+SAFE: Final = ("application/pdf", "application/zip", "image/png", "image/jpeg")
 
 
 class DemoError(Exception):
@@ -169,7 +171,7 @@ def through_gateway(console: Console, sent: bytes) -> tuple[bytes, list[float]]:
             send(sent)
         events = started.wait_for("message", STOP_SECONDS)
         return sink.delivered.get(timeout=STOP_SECONDS), [
-            event["seconds"] for event in events if event["event"] == "part"
+            event["seconds"] for event in events if event["event"] == "part" and "/" not in event["part"]
         ]
 
 
@@ -204,7 +206,18 @@ def check(before: list[EmailMessage], after: list[EmailMessage], delivered: byte
         if one.get_filename() and other.get_content_type() not in SAFE:
             raise DemoError(f"{one.get_filename()} was removed: {payload(other).decode(errors='replace')!r}")
     originals = [payload(part) for part in before if part.get_filename()]
-    return look_for(originals, [delivered, *(payload(part) for part in after)])
+    return look_for(with_members(originals), [delivered, *with_members([payload(part) for part in after])])
+
+
+def with_members(files: list[bytes]) -> list[bytes]:
+    """Each file, and behind an archive what is in it."""
+    found = []
+    for content in files:
+        found.append(content)
+        if content.startswith(b"PK") and b"[Content_Types].xml" not in content:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                found += [archive.read(name) for name in archive.namelist()]
+    return found
 
 
 def look_for(originals: list[bytes], places: list[bytes]) -> int:

@@ -1,8 +1,10 @@
-"""The message of the demonstration: a Word document, a workbook, a PDF with a program inside, a picture that is shown."""
+"""The message of the demonstration: Word document, workbook, PDF with a program inside, archive, picture that is shown."""
 
 from __future__ import annotations
 
 import email.policy
+import io
+import zipfile
 from email.message import EmailMessage, MIMEPart
 from typing import Final
 
@@ -47,6 +49,15 @@ def chart(heights: tuple[int, ...]) -> bytes:
     return " ".join(["0.1 0.4 0.8 rg", *bars, "0 g", title, "BT /Sans 11 Tf", *labels, "ET"]).encode("ascii")
 
 
+def papers() -> bytes:
+    """An archive: a Word document in a folder, and a program."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (("minutes/june.docx", letter()), ("setup.exe", b"MZ" + bytes(range(256)) * 20)):
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return written.getvalue()
+
+
 def pdf_of(objects: list[bytes]) -> bytes:
     """Number the objects, the first of them the catalogue, and write where each begins."""
     written = b"%PDF-1.6\n"
@@ -77,6 +88,7 @@ def message() -> EmailMessage:
         "minutes.docx": (f"{OFFICE}wordprocessingml.document", letter()),
         "accounts.xlsx": (f"{OFFICE}spreadsheetml.sheet", documents.xlsx("Ship", rows=20)),
         "report.pdf": ("pdf", report()),
+        "papers.zip": ("zip", papers()),
     }
     for name, (kind, content) in files.items():
         made.add_attachment(content, "application", kind, filename=name)

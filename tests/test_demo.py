@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -26,7 +27,7 @@ def run(**environ: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.sandbox
-def test_the_demonstration_delivers_all_four_kinds_and_leaves_them_to_be_looked_at():
+def test_the_demonstration_delivers_every_kind_and_leaves_them_to_be_looked_at():
     done = run()
     assert done.returncode == 0, done.stderr
     for name in ("minutes.docx", "accounts.xlsx", "report.pdf", "view.png"):
@@ -34,6 +35,10 @@ def test_the_demonstration_delivers_all_four_kinds_and_leaves_them_to_be_looked_
         [flattened] = demo.PLACE.glob("view.*" if name == "view.png" else name.removesuffix(".pdf") + "*.pdf")
         assert flattened.name in done.stdout
         assert flattened.read_bytes().startswith(b"\xff\xd8\xff" if name == "view.png" else b"%PDF-")
+    with zipfile.ZipFile(demo.PLACE / "papers.zip") as papers:
+        assert papers.namelist() == ["minutes/june.docx.pdf", "REMOVED.txt"]
+        assert papers.read("minutes/june.docx.pdf").startswith(b"%PDF-")
+        assert b"setup.exe" in papers.read("REMOVED.txt")
     assert "none is in the delivered message" in done.stdout
     assert done.stdout.splitlines()[-1] == "They lie in build/demo/"
     assert (demo.PLACE / "delivered.eml").stat().st_size > 1000
