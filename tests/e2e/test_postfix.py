@@ -7,15 +7,19 @@ a client that is neither Postfix nor Python.
 
 from __future__ import annotations
 
+import base64
 import email
 import email.policy
+import io
 import re
 import shutil
 import smtplib
 import subprocess
+import zipfile
 
 import pytest
 
+from tests.corpus import containers
 from tests.fakes.certificates import NAME, certificates
 from tests.fakes.postfix import free_port, postfix, why_not
 from tests.fakes.serving import serving, sink
@@ -224,6 +228,28 @@ def test_after_the_queue_an_attachment_arrives_as_a_flattened_pdf(tmp_path):
     [attached] = email.message_from_bytes(content, policy=email.policy.default).iter_attachments()
     assert attached.get_filename() == "file1.doc.pdf"
     assert attached.get_content().startswith(b"%PDF-")
+
+
+@pytest.mark.sandbox
+def test_after_the_queue_what_was_in_containers_arrives_flattened(tmp_path):
+    reinjection = free_port()
+    archive = containers.zipped({"papers/words.txt": b"words in an archive\n", "setup.exe": b"MZ\x90\0" + bytes(500)})
+    with (
+        sink() as (mail, sink_port),
+        serving(tmp_path, reinjection) as served,
+        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection) as mta,
+    ):
+        assert send(mta.front, with_attachments(archive, containers.winmail(), containers.msg()))[0] == 250
+        content = mail.next(200)[2]
+    zipped, *parts, outlook = email.message_from_bytes(content, policy=email.policy.default).iter_attachments()
+    with zipfile.ZipFile(io.BytesIO(zipped.get_content())) as papers:
+        assert papers.namelist() == ["papers/words.txt.pdf", "REMOVED.txt"]
+        assert papers.read("papers/words.txt.pdf").startswith(b"%PDF-")
+        assert b"setup.exe" in papers.read("REMOVED.txt")
+    assert [part.get_content_type() for part in parts] == ["multipart/mixed"]
+    assert outlook.get_content_type() == "message/rfc822"
+    for container in (archive, containers.winmail(), containers.msg()):
+        assert base64.b64encode(container)[:60] not in content.replace(b"\r\n", b"")
 
 
 @pytest.mark.sandbox
