@@ -37,9 +37,9 @@ RUNTIMES: dict[str, Callable[[], OuterRuntime]] = {
     "podman": Podman,
     "docker": Docker,
 }
-# The order in which `auto` tries them: what costs least first; crun takes a third of the time that runc takes. An
-# ordinary user's runc and crun run the outer container as that user itself, Podman as one of its subordinate ids: so
-# Podman is first there.
+# The order in which `auto` tries them: what costs least first, and crun is a small program in C. An ordinary
+# user's runc and crun run the outer container as that user itself, Podman as one of its subordinate ids: so Podman is
+# first there.
 ORDER_OF_ROOT = ("crun", "runc", "podman", "docker")
 ORDER_OF_USERS = ("podman", "runc", "crun", "docker")
 PLATFORMS = ("systrap", "ptrace")  # in the order of trial; kvm is never tried: it hangs in a nested machine
