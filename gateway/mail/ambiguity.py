@@ -79,7 +79,7 @@ MEANING = {
     EPILOGUE: "more than a plain remark after the closing delimiter, or parts there",
     ENCODED_CONTAINER: "a transfer encoding around a multipart or a message",
     BASE64: "base64 with other bytes, padding before the end, of a wrong length, or with lines that end inside a group",
-    QUOTED_PRINTABLE: "quoted-printable with broken or lower-case escapes or spaces after a soft line break",
+    QUOTED_PRINTABLE: "quoted-printable with broken or lower-case escapes, blanks after a soft line break, 8-bit bytes",
     UUENCODE: "a uuencoded body: no transfer encoding of MIME",
     FRAGMENT: "message/partial or message/external-body: the content is elsewhere",
     HIDDEN_TEXT: "a text in a charset or with escapes that hide what it holds from plain search",

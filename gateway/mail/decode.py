@@ -23,7 +23,8 @@ _NOT_ALPHABET = bytes(sorted(set(range(256)) - set(_ALPHABET) - {ord("=")}))
 _PADDING = re.compile(rb"=+")
 _LINE_INSIDE = re.compile(rb"\n\r?\n[ \t\r\n]*[A-Za-z0-9+/]")
 # RFC 2045 section 6.7: an escape is two upper-case digits; nothing follows a soft line break, no blank ends a line
-_QP_ODD = re.compile(rb"=(?![0-9A-F]{2}|\r\n|\Z)|[ \t](?=\r\n|\Z)")
+# 8-bit bytes stand for nothing there, and some take those of U+2028 for a space or a line
+_QP_ODD = re.compile(rb"=(?![0-9A-F]{2}|\r\n|\Z)|[ \t](?=\r\n|\Z)|[\x80-\xff]")
 UU_BEGIN = re.compile(rb"(?im)^begin(-base64)?[ \t]*([0-9]{1,20})[ \t]*([^\r\n]*)")
 
 

@@ -57,7 +57,7 @@ _B64_RUN = re.compile(
 )
 _LINK = frozenset(b"%c" % byte for byte in b"=/&?%#._-")  # what stands before a token of a link
 # what stands before base64 that is no token of a link
-_B64_FREE = frozenset({b""} | {b"%c" % byte for byte in b"\r\n\"'>, \t("})
+_B64_FREE = frozenset({b""} | {b"%c" % byte for byte in b"\r\n\"'>, \t(\x0b\x0c\x1c\x1d\x1e\x1f"})
 _B64_LINE = 40  # bytes from which on a run is looked at
 _B64_GAP = 80  # bytes between two runs that are one file, broken by junk
 _ARMOR_BEFORE = re.compile(rb"-----BEGIN [A-Z0-9 ]+-----(?:[\r\n]+[A-Za-z0-9-]+: [^\r\n]*)*\s*\Z")

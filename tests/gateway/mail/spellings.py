@@ -180,6 +180,8 @@ SPELLINGS: dict[str, tuple[bytes, str]] = {
     "broken escapes": (text(QP_SECRET.replace(b"=\r\n", b"=ZZ=4=\r\n"), b"application/pdf", CTE + b"quoted-printable\r\n"), "quoted_printable"),
     "escape cut by the end of a line": (text(QP_SECRET.replace(b"=\r\n", b"=4\r\n"), b"application/pdf", CTE + b"quoted-printable\r\n"), "quoted_printable"),
     "blank at the end of a line": (text(QP_SECRET.replace(b"=\r\n", b"=20 \r\n"), b"application/pdf", CTE + b"quoted-printable\r\n"), "quoted_printable"),
+    "8-bit bytes in quoted-printable": (mixed(b"Content-Type: text/html; charset=utf-8\r\n" + CTE + b'quoted-printable\r\n\r\n\xe2\x80\xa8 class=3D"x"\r\n', PDF), "quoted_printable"),
+    "base64 behind form feeds": (TOP + b"X-Foo: bar\r\x0c" + ENCODED.replace(b"\r\n", b"\r\x0c"), "bare_cr"),
     # header and body
     "part without a header": (mixed(b"\r\njunk\r\n\r\nHello\r\n", PDF), "header_separator"),
     "line of a space for the empty line": (bent(b"filename=x.pdf\r\n\r\n", b"filename=x.pdf\r\n \r\n"), "header_folding"),
