@@ -15,9 +15,10 @@ from gateway.mail import archive, rebuild
 from gateway.mail.content import crlf
 from gateway.mail.entity import MESSAGE, PARTS
 from gateway.mail.filename import flattened_name
-from gateway.mail.plan import MEMBER, NOTHING_SAFE, WHOLE, Action, changes_bytes
+from gateway.mail.reasons import MEMBER, NOTHING_SAFE, WHOLE
 from gateway.mail.record import Outcome, PartRecord, records
 from gateway.mail.result import Removed, Result, Safe
+from gateway.mail.step import Action, changes_bytes
 from gateway.mail.witness import Traces
 from sandbox.client import Flattened, Form, Unpacked
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from gateway.documents import Document
     from gateway.mail.letter import Letter
-    from gateway.mail.plan import Plan, Step
     from gateway.mail.policy import Policy
+    from gateway.mail.step import Plan, Step
     from gateway.mail.witness import Print
 
 _ZIP = "application/zip"

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.budget import Budget
-    from gateway.mail.plan import Step
     from gateway.mail.policy import Policy
+    from gateway.mail.step import Step
     from gateway.mail.tree import Bounds
     from gateway.mail.witness import Print
     from gateway.shelf import Shelf

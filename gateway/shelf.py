@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.mail.plan import MESSAGE_TOO_LARGE
+from gateway.mail.reasons import MESSAGE_TOO_LARGE
 
 if TYPE_CHECKING:
     from gateway.documents import Document

@@ -22,21 +22,10 @@ from gateway.mail.entity import (
     token_param,
 )
 from gateway.mail.filename import header_parameters, safe_filename
-from gateway.mail.plan import (
-    CALENDAR,
-    HTML_NEUTRALISED,
-    MESSAGE_RENAMED,
-    NOT_EXAMINED,
-    REPORT,
-    Action,
-    Plan,
-    Step,
-    goes_silently,
-    part_content,
-    text_content,
-)
+from gateway.mail.reasons import CALENDAR, HTML_NEUTRALISED, MESSAGE_RENAMED, NOT_EXAMINED, REPORT
 from gateway.mail.record import held_id, outcome_of
 from gateway.mail.result import Removed, Result, Safe
+from gateway.mail.step import Action, Plan, Step, goes_silently, part_content, text_content
 from sandbox.client import Want
 
 if TYPE_CHECKING:

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 from gateway.mail import ambiguity
 from gateway.mail.content import crlf
 from gateway.mail.parse import parse
-from gateway.mail.plan import SIGNATURE, SIGNATURE_VOID, Action, make_plan
+from gateway.mail.plan import make_plan
+from gateway.mail.reasons import SIGNATURE, SIGNATURE_VOID
+from gateway.mail.step import Action
 from gateway.mail.tree import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.mail.plan import Plan, Step
     from gateway.mail.policy import Policy
+    from gateway.mail.step import Plan, Step
     from gateway.mail.tree import Bounds, Message, Part
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from gateway.mail import ambiguity, plan
+from gateway.mail import ambiguity, reasons
 from sandbox import contract
 
 if TYPE_CHECKING:
@@ -33,17 +33,17 @@ WHY = {
     contract.TYPE_MISMATCH: "Its name says one kind of file, its content another.",
     contract.SANDBOX_DIED: "The program that opened it broke down.",
     contract.SANDBOX_LIED: "The program that opened it gave an answer that cannot be trusted.",
-    plan.FRAGMENT: "It is only a piece of a message, or points to a file elsewhere, so it could not be examined.",
-    plan.OPAQUE_SIGNED: "It is a signed or unknown S/MIME wrapper. A signature does not make what is in it safe.",
-    plan.ENCRYPTED_MAIL: "It is encrypted mail, which is not let through here.",
-    plan.SIGNATURE_VOID: "It was the digital signature of a message whose parts were made safe; it no longer holds.",
-    plan.HIDDEN_PART: "It was hidden in a text of a message that mail programs read in different ways.",
-    plan.RESOURCE_FORK: "It is what a Mac keeps beside a file, such as its icon; the file itself is not affected.",
-    plan.HELD: "The message that it came with is held, and it waits there.",
-    plan.AMBIGUOUS: "The message is built so that mail programs read it in different ways.",
-    plan.NOT_EXAMINED: "It was not examined.",
-    plan.NOTHING_SAFE: "Nothing that is in it could be made safe.",
-    plan.MESSAGE_TOO_LARGE: "It was made safe, but with it the message would be larger than is allowed.",
+    reasons.FRAGMENT: "It is only a piece of a message, or points to a file elsewhere, so it could not be examined.",
+    reasons.OPAQUE_SIGNED: "It is a signed or unknown S/MIME wrapper. A signature does not make what is in it safe.",
+    reasons.ENCRYPTED_MAIL: "It is encrypted mail, which is not let through here.",
+    reasons.SIGNATURE_VOID: "It was the digital signature of a message whose parts were made safe; it no longer holds.",
+    reasons.HIDDEN_PART: "It was hidden in a text of a message that mail programs read in different ways.",
+    reasons.RESOURCE_FORK: "It is what a Mac keeps beside a file, such as its icon; the file itself is not affected.",
+    reasons.HELD: "The message that it came with is held, and it waits there.",
+    reasons.AMBIGUOUS: "The message is built so that mail programs read it in different ways.",
+    reasons.NOT_EXAMINED: "It was not examined.",
+    reasons.NOTHING_SAFE: "Nothing that is in it could be made safe.",
+    reasons.MESSAGE_TOO_LARGE: "It was made safe, but with it the message would be larger than is allowed.",
     ambiguity.TOO_DEEP: "It was wrapped in more layers of messages and archives than are allowed.",
     ambiguity.TOO_MANY_PARTS: "The message has more parts than are allowed; this is the rest of them.",
     ambiguity.HEADER_TOO_LARGE: "Its header is larger than is allowed.",
@@ -54,8 +54,8 @@ _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,63}/[a-z0-9!#$&^_.+-]{1,63}")
 
 
 HELD_WHY = {
-    plan.AMBIGUOUS: "This message is built so that mail programs read it in different ways, so it was held.",
-    plan.ENCRYPTED_MAIL: "This message holds encrypted mail, which could not be examined, so it was held.",
+    reasons.AMBIGUOUS: "This message is built so that mail programs read it in different ways, so it was held.",
+    reasons.ENCRYPTED_MAIL: "This message holds encrypted mail, which could not be examined, so it was held.",
 }
 
 

@@ -6,55 +6,41 @@ step. What is in doubt is an attachment: only what is text by its header and by 
 
 from __future__ import annotations
 
-import enum
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from gateway.mail import ambiguity, apple, armor, content, decode, embedded, mark, neutral, sealed, signature
 from gateway.mail.filename import candidates, safe_filename
+from gateway.mail.reasons import (
+    AMBIGUOUS,
+    ATTACHMENT,
+    CALENDAR,
+    DISPLAYED_TEXT,
+    ENCRYPTED_MAIL,
+    ENCRYPTED_TEXT,
+    FRAGMENT,
+    HELD,
+    HIDDEN_IN_TEXT,
+    HIDDEN_PART,
+    HTML_NEUTRALISED,
+    INLINE_IMAGE,
+    MESSAGE,
+    MESSAGE_RENAMED,
+    OPAQUE_SIGNED,
+    REPORT,
+    RESOURCE_FORK,
+    SIGNATURE,
+    SIGNATURE_VOID,
+)
+from gateway.mail.step import PGP_CONTROL, Action, Plan, Step, changes_bytes, part_content, text_content
 from gateway.mail.tree import Kind, Message, Part
 from sandbox.client import Want
 
 if TYPE_CHECKING:
     from gateway.mail.embedded import Block
     from gateway.mail.policy import Policy
-
-# reasons of ours, beside those of sandbox.contract; public like them
-DISPLAYED_TEXT = "displayed_text"
-REPORT = "report"
-CALENDAR = "calendar"
-HTML_NEUTRALISED = "html_neutralised"  # displayed, without what acts
-ENCRYPTED_TEXT = "encrypted_text"  # displayed, with a PGP message in it
-ENCRYPTED_MAIL = "encrypted_mail"
-SIGNATURE = "signature"
-ATTACHMENT = "attachment"
-INLINE_IMAGE = "inline_image"
-HIDDEN_IN_TEXT = "hidden_in_text"
-MESSAGE = "message"
-MESSAGE_RENAMED = "message_renamed"
-FRAGMENT = "fragment"
-OPAQUE_SIGNED = "opaque_signed"
-SIGNATURE_VOID = "signature_void"
-RESOURCE_FORK = "resource_fork"  # of a Mac's file: metadata, which goes without a notice
-HIDDEN_PART = "hidden_part"
-AMBIGUOUS = "ambiguous"
-HELD = "held"  # examinable, but it waits with its message
-NOT_EXAMINED = "not_examined"
-WHOLE = "whole"  # stands for the message as a whole where a part's id is asked for
-MEMBER = "member"  # of a container that was opened
-NOTHING_SAFE = "nothing_safe"  # in an archive
-MESSAGE_TOO_LARGE = "message_too_large"  # flattened, but the message would have grown past Policy.most_bytes
-OUR_REASONS = frozenset(
-    {
-        DISPLAYED_TEXT, HTML_NEUTRALISED, ENCRYPTED_TEXT, REPORT, CALENDAR, ENCRYPTED_MAIL, SIGNATURE, ATTACHMENT,
-        INLINE_IMAGE, HIDDEN_IN_TEXT, MESSAGE, MESSAGE_RENAMED,
-        FRAGMENT, OPAQUE_SIGNED, SIGNATURE_VOID, RESOURCE_FORK, HIDDEN_PART, AMBIGUOUS, HELD, NOT_EXAMINED,
-        MESSAGE_TOO_LARGE, MEMBER, NOTHING_SAFE,
-        ambiguity.TOO_DEEP, ambiguity.TOO_MANY_PARTS, ambiguity.HEADER_TOO_LARGE, ambiguity.TOO_MANY_HEADERS,
-    }
-)  # fmt: skip
 
 _FRAGMENTS = frozenset({"message/partial", "message/external-body"})
 _REPORTS = frozenset(
@@ -73,7 +59,6 @@ _HTML = frozenset({"text/html", "text/x-amp-html", "text/watch-html"})  # the la
 _TEXTS = frozenset({"text/plain", "text/calendar", *_HTML})
 _CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _OCTETS = "application/octet-stream"
-_PGP_CONTROL = "application/pgp-encrypted"
 # of what is inside a text, that which no sandbox sees: why it goes
 _REMOVED_BLOCKS = {"mime": HIDDEN_PART, "pgp": ENCRYPTED_MAIL, "wrap": OPAQUE_SIGNED, "sig": SIGNATURE_VOID}
 _REPORT_BYTES = 262_144  # a delivery status has some hundred bytes a recipient
@@ -81,66 +66,6 @@ _CALENDAR_NAMES = (".ics", ".ical", ".ifb", ".vcs")
 _TEXT_BYTES = 16_777_216  # what is longer is no text that anybody reads, but a file
 _CID = re.compile(rb"(?i)cid:([^\"'\s<>)]{1,250})")
 _PGP_VERSION = re.compile(rb"\s*Version:[ \t]*1\s*")
-
-
-class Action(enum.StrEnum):
-    """What is to be done with a part."""
-
-    KEEP = "keep"
-    FLATTEN = "flatten"
-    UNPACK = "unpack"  # a message: its parts have steps of their own
-    REMOVE = "remove"
-    REFUSE = "refuse"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What becomes of one part; `part` is its id, with /uu1 and the like for a file inside a text."""
-
-    part: str
-    action: Action
-    want: Want | None  # what a part to flatten is to become
-    reason: str
-    name: str  # safe to show
-    declared: str  # the media type its sender gave
-    source: Part = field(repr=False)
-    block: Block | None = field(default=None, repr=False)
-    said: str = ""  # what it said of itself, in words for the notice
-
-    def payload(self) -> bytes:
-        """The decoded content, untrusted: for the sandbox only."""
-        return self.block.content if self.block else part_content(self.source)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The steps in the order of the message. `refused` names why the whole message is not to be relayed."""
-
-    steps: tuple[Step, ...]
-    refused: str | None
-    changes: bool  # the message will not leave as it came
-    canonical: bool  # it is written anew, since parsers could read it differently, or since it is held
-    ambiguities: tuple[str, ...]
-    held: str = ""  # why nothing but its text goes on, with a notice, while the rest waits for the administrator
-    mark: str = ""  # what filters behind us are told (mark.py)
-
-
-def part_content(part: Part) -> bytes:
-    """Decode a leaf by the most inclusive of the encodings its header can be read as."""
-    return decode.content_of(part.body, part_encoding(part))
-
-
-def text_content(part: Part) -> bytes:
-    """Decode a text; line ends become CRLF and NULs go, so that nothing hides between two ways to end a line."""
-    return content.crlf(part_content(part).replace(b"\0", b""))
-
-
-def part_encoding(part: Part) -> str:
-    """Of several encodings, the one that uncovers something: an encoded file seen as text would hide."""
-    for encoding in (decode.BASE64, decode.UUENCODE, decode.QUOTED_PRINTABLE):
-        if encoding in part.encodings:
-            return encoding
-    return part.encodings[0]
 
 
 def make_plan(message: Message, policy: Policy) -> Plan:
@@ -163,17 +88,6 @@ def make_plan(message: Message, policy: Policy) -> Plan:
     changes = bool(held) or canonical or any(changes_bytes(step) for step in steps)
     changes = changes or not mark.is_right(message.root, told)
     return Plan(tuple(steps), refused, changes, canonical or bool(held), ambiguities, held, told)
-
-
-def changes_bytes(step: Step) -> bool:
-    """True for a step after which the part is not what it was."""
-    return step.action not in (Action.KEEP, Action.UNPACK) or step.reason in (MESSAGE_RENAMED, HTML_NEUTRALISED)
-
-
-def goes_silently(step: Step) -> bool:
-    """True for a part in whose place no notice stands, since another part of its container says or is all there is."""
-    is_control = step.reason == ENCRYPTED_MAIL and step.declared == _PGP_CONTROL and not step.block
-    return step.action is Action.REMOVE and (step.reason == RESOURCE_FORK or is_control)
 
 
 def _why_held(ambiguities: tuple[str, ...], steps: list[Step], policy: Policy) -> str:
@@ -254,8 +168,8 @@ class _Planner:
         if (
             len(leaves) == 2  # noqa: PLR2004 - exactly two, says section 4
             and [leaf.kind for leaf in leaves] == [Kind.LEAF, Kind.LEAF]
-            and leaves[0].content_type == "application/pgp-encrypted"
-            and leaves[1].content_type == "application/octet-stream"
+            and leaves[0].content_type == PGP_CONTROL
+            and leaves[1].content_type == _OCTETS
             and _PGP_VERSION.fullmatch(part_content(leaves[0]))
             and sealed.is_pgp_encrypted(part_content(leaves[1]))
             and safe_filename(leaves[1].untrusted_filename, "x.asc").lower().endswith((".asc", ".pgp", ".gpg"))

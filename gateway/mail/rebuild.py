@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.mail.entity import Entity
-    from gateway.mail.plan import Plan
     from gateway.mail.result import Result
+    from gateway.mail.step import Plan
     from gateway.mail.tree import Header
 
 _KEPT_FIELDS = frozenset({"content-id", "x-attachment-id"})  # of a replaced part: what the HTML beside it refers to

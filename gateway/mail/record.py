@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from gateway.mail.entity import MESSAGE, PARTS
-from gateway.mail.plan import HTML_NEUTRALISED, NOT_EXAMINED, WHOLE, Action, Plan, Step, changes_bytes
+from gateway.mail.reasons import HTML_NEUTRALISED, NOT_EXAMINED, WHOLE
 from gateway.mail.result import Removed, Result, Safe
+from gateway.mail.step import Action, Plan, Step, changes_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ Outcome = Literal["kept", "flattened", "repacked", "removed", "refused", "held",
 
 @dataclass(frozen=True, slots=True)
 class PartRecord:
-    """One part's end. `reason` is one of plan.OUR_REASONS or sandbox.contract.REASONS; `id` is of the kept original."""
+    """One part's end. `reason` is of reasons.OUR_REASONS or sandbox.contract.REASONS; `id` is of the kept original."""
 
     part: str  # what was in a container has its id, a slash, and its own place there: 2/1, and 2/1.3 in a message
     name: str

@@ -28,15 +28,15 @@ from gateway.mail.content import crlf
 from gateway.mail.decode import content_of
 from gateway.mail.filename import decode_words
 from gateway.mail.parse import parse
-from gateway.mail.plan import Action, changes_bytes
 from gateway.mail.result import Safe
+from gateway.mail.step import Action, changes_bytes
 from gateway.mail.tree import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gateway.mail.plan import Plan
     from gateway.mail.result import Result
+    from gateway.mail.step import Plan
     from gateway.mail.tree import Bounds, Message, Part
 
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news", "message/rfc2822"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway import config
-from gateway.mail.plan import MESSAGE_TOO_LARGE
+from gateway.mail.reasons import MESSAGE_TOO_LARGE
 from gateway.sanitise import ReadingsDifferError, sanitise
 from sandbox import contract
 from sandbox.client import SandboxUnavailableError

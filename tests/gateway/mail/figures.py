@@ -17,10 +17,11 @@ import time
 from gateway import config
 from gateway.mail.filename import flattened_name
 from gateway.mail.parse import parse
-from gateway.mail.plan import Action, make_plan
+from gateway.mail.plan import make_plan
 from gateway.mail.policy import Policy
 from gateway.mail.rebuild import rebuild
 from gateway.mail.result import Safe
+from gateway.mail.step import Action
 from gateway.mail.tree import Bounds
 from gateway.mail.witness import objection
 from gateway.sanitise import sanitise

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from gateway.mail.filename import flattened_name
 from gateway.mail.parse import parse
-from gateway.mail.plan import Action, Plan, make_plan
+from gateway.mail.plan import make_plan
 from gateway.mail.policy import Policy
 from gateway.mail.rebuild import rebuild
 from gateway.mail.result import Safe
+from gateway.mail.step import Action, Plan
 from gateway.mail.tree import Message
 from sandbox.client import Want
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mail import armor, mark
-from gateway.mail.plan import WHOLE
 from gateway.mail.policy import Policy
+from gateway.mail.reasons import WHOLE
 from gateway.mail.rebuild import rebuild
 from gateway.mail.record import records
 from gateway.mail.result import Removed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.mail.plan import WHOLE
 from gateway.mail.policy import Policy
+from gateway.mail.reasons import WHOLE
 from gateway.mail.rebuild import rebuild
 from gateway.mail.record import records
 from gateway.mail.result import Removed

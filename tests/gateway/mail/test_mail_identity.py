@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.mail.plan import changes_bytes
+from gateway.mail.step import changes_bytes
 from tests.gateway.corpus import CORPUS, corpus_files
 from tests.gateway.mail.letters import send
 

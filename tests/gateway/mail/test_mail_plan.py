@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import gateway.mail
-from gateway.mail import plan
+from gateway.mail import plan, reasons
 from gateway.mail.notice import WHY, notice
 from gateway.mail.policy import Policy
 from gateway.mail.record import records
@@ -122,11 +122,11 @@ def test_there_is_one_record_a_step_whatever_happened():
 
 def test_every_reason_for_a_removal_has_words():
     kept = {
-        plan.DISPLAYED_TEXT, plan.REPORT, plan.CALENDAR, plan.SIGNATURE, plan.ATTACHMENT, plan.INLINE_IMAGE,
-        plan.HIDDEN_IN_TEXT, plan.MESSAGE, plan.MESSAGE_RENAMED, plan.HTML_NEUTRALISED, plan.ENCRYPTED_TEXT, plan.MEMBER,
+        reasons.DISPLAYED_TEXT, reasons.REPORT, reasons.CALENDAR, reasons.SIGNATURE, reasons.ATTACHMENT, reasons.INLINE_IMAGE,
+        reasons.HIDDEN_IN_TEXT, reasons.MESSAGE, reasons.MESSAGE_RENAMED, reasons.HTML_NEUTRALISED, reasons.ENCRYPTED_TEXT, reasons.MEMBER,
     }  # fmt: skip
-    assert set(WHY) == REASONS | plan.OUR_REASONS - kept
-    assert plan.MESSAGE_TOO_LARGE in WHY
+    assert set(WHY) == REASONS | reasons.OUR_REASONS - kept
+    assert reasons.MESSAGE_TOO_LARGE in WHY
     assert all("\n" not in words and words.endswith((".", ")")) for words in WHY.values())
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.mail import ambiguity
 from gateway.mail.parse import parse
-from gateway.mail.plan import Action
+from gateway.mail.step import Action
 from tests.gateway.corpus import corpus_files
 from tests.gateway.mail.letters import ENCODED, PDF, SECRET, TEXT, haystack, leaked, leaves_by_python, mixed, send
 from tests.gateway.mail.spellings import EVERY
