@@ -8,6 +8,7 @@ a client that is neither Postfix nor Python.
 from __future__ import annotations
 
 import base64
+import contextlib
 import email
 import email.policy
 import io
@@ -33,6 +34,18 @@ def without_sandbox(tmp_path) -> str:
     return f'[sandbox]\ncache_dir = "{tmp_path / "empty"}"\n'
 
 
+@contextlib.contextmanager
+def between(tmp_path, config: str = "", **options):
+    """Postfix, the gateway, Postfix and a sink; `options` are those of the Postfixes."""
+    reinjection = free_port()
+    with (
+        sink() as (mail, sink_port),
+        serving(tmp_path, reinjection, config) as served,
+        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection, **options) as mta,
+    ):
+        yield mail, served, mta
+
+
 def send(port: int, message: bytes, recipients=("b@example.net",), mail=(), rcpt=()) -> tuple[int, bytes]:
     with smtplib.SMTP("127.0.0.1", port, timeout=300) as client:
         client.ehlo("client.test")
@@ -49,13 +62,8 @@ def without_trace(content: bytes) -> bytes:
 
 def test_after_the_queue_plain_mail_arrives_byte_for_byte_and_the_first_client_is_known(tmp_path):
     message = TEXT_ONLY + b"8-bit \xc3\xa9\xff\r\n" + b"long " * 800 + b"\r\n.\r\n..\r\n"
-    reinjection = free_port()
-    with (
-        sink() as (mail, sink_port),
-        serving(tmp_path, reinjection, without_sandbox(tmp_path)) as served,
-        # the last leg is not ours: folding there would hide what happened on the way through the gateway
-        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection, smtp_line_length_limit="0") as mta,
-    ):
+    # the last leg is not ours: folding there would hide what happened on the way through the gateway
+    with between(tmp_path, without_sandbox(tmp_path), smtp_line_length_limit="0") as (mail, served, mta):
         assert send(mta.front, message, ("b@example.net", "c@example.net"))[0] == 250
         got = [mail.next(), mail.next()]
         assert sorted(recipients[0] for _, recipients, _ in got) == ["b@example.net", "c@example.net"]
@@ -83,24 +91,14 @@ def test_after_the_queue_mail_waits_in_postfix_while_the_gateway_is_down_and_arr
 
 
 def test_after_the_queue_a_451_for_want_of_a_sandbox_keeps_the_mail_in_postfix(tmp_path):
-    reinjection = free_port()
-    with (
-        sink() as (mail, sink_port),
-        serving(tmp_path, reinjection, without_sandbox(tmp_path)) as served,
-        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection) as mta,
-    ):
+    with between(tmp_path, without_sandbox(tmp_path)) as (mail, _served, mta):
         assert send(mta.front, with_attachments(b"document"))[0] == 250
         mta.wait_for(r"status=deferred .*451 4.3.0 Attachments cannot be made safe at present")
         assert mail.got.empty()
 
 
 def test_after_the_queue_dsn_and_utf8_addresses_go_all_the_way(tmp_path):
-    reinjection = free_port()
-    with (
-        sink() as (mail, sink_port),
-        serving(tmp_path, reinjection, without_sandbox(tmp_path)) as served,
-        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection) as mta,
-    ):
+    with between(tmp_path, without_sandbox(tmp_path)) as (mail, _served, mta):
         with smtplib.SMTP("127.0.0.1", mta.front, timeout=60) as client:
             client.ehlo("client.test")
             client.command_encoding = "utf-8"
@@ -216,13 +214,8 @@ def test_after_the_queue_no_mail_goes_in_the_clear_to_one_who_does_not_offer_sta
 
 @pytest.mark.sandbox
 def test_after_the_queue_an_attachment_arrives_as_a_flattened_pdf(tmp_path):
-    reinjection = free_port()
     message = with_attachments(b"plain words of a text document\n")
-    with (
-        sink() as (mail, sink_port),
-        serving(tmp_path, reinjection) as served,
-        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection) as mta,
-    ):
+    with between(tmp_path) as (mail, _served, mta):
         assert send(mta.front, message)[0] == 250
         content = mail.next(200)[2]
     [attached] = email.message_from_bytes(content, policy=email.policy.default).iter_attachments()
@@ -232,13 +225,8 @@ def test_after_the_queue_an_attachment_arrives_as_a_flattened_pdf(tmp_path):
 
 @pytest.mark.sandbox
 def test_after_the_queue_what_was_in_containers_arrives_flattened(tmp_path):
-    reinjection = free_port()
     archive = containers.zipped({"papers/words.txt": b"words in an archive\n", "setup.exe": b"MZ\x90\0" + bytes(500)})
-    with (
-        sink() as (mail, sink_port),
-        serving(tmp_path, reinjection) as served,
-        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection) as mta,
-    ):
+    with between(tmp_path) as (mail, _served, mta):
         assert send(mta.front, with_attachments(archive, containers.winmail(), containers.msg()))[0] == 250
         content = mail.next(200)[2]
     zipped, *parts, outlook = email.message_from_bytes(content, policy=email.policy.default).iter_attachments()
@@ -261,14 +249,7 @@ def test_after_the_queue_mail_may_grow_past_what_strangers_may_send(tmp_path):
         for _ in range(12):
             document.new_page().insert_text((72, 72), "words")
         pdf = document.tobytes(deflate=True, garbage=4)
-    reinjection = free_port()
-    with (
-        sink() as (mail, sink_port),
-        serving(tmp_path, reinjection) as served,
-        postfix(
-            sink=sink_port, lazaretto=served.port, reinjection=reinjection, front_options=("message_size_limit=20000",)
-        ) as mta,
-    ):
+    with between(tmp_path, front_options=("message_size_limit=20000",)) as (mail, _served, mta):
         assert send(mta.front, with_attachments(pdf))[0] == 250
         content = mail.next(200)[2]
         assert len(content) > 20_000
@@ -309,12 +290,7 @@ def test_before_the_queue_plain_mail_arrives_byte_for_byte(tmp_path):
 
 
 def test_before_the_queue_utf8_addresses_and_the_first_client_go_through(tmp_path):
-    reinjection = free_port()
-    with (
-        sink() as (mail, sink_port),
-        serving(tmp_path, reinjection, without_sandbox(tmp_path)) as served,
-        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection, before_queue=True) as mta,
-    ):
+    with between(tmp_path, without_sandbox(tmp_path), before_queue=True) as (mail, _served, mta):
         with smtplib.SMTP("127.0.0.1", mta.front, timeout=60, source_address=("127.0.0.9", 0)) as client:
             client.ehlo("client.test")
             client.command_encoding = "utf-8"
@@ -338,14 +314,9 @@ def test_before_the_queue_utf8_addresses_and_the_first_client_go_through(tmp_pat
 
 
 def test_before_the_queue_the_sender_hears_our_refusal_and_our_451(tmp_path):
-    reinjection = free_port()
     ambiguous = TEXT_ONLY.replace(b"\r\n\r\n", b"\r\nContent-Type: text/plain\r\nContent-Type: text/html\r\n\r\n", 1)
     config = without_sandbox(tmp_path) + '[policy]\nambiguous = "refuse"\n'
-    with (
-        sink() as (mail, sink_port),
-        serving(tmp_path, reinjection, config) as served,
-        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection, before_queue=True) as mta,
-    ):
+    with between(tmp_path, config, before_queue=True) as (mail, _served, mta):
         assert send(mta.front, ambiguous) == (550, b"5.7.1 Message refused by policy")
         code, text = send(mta.front, with_attachments(b"document"))
         assert (code, text[:6]) == (451, b"4.3.0 ")
@@ -392,13 +363,8 @@ def test_before_the_queue_with_speed_adjust_and_without_mail_and_refusals_go_thr
 
 def test_after_the_queue_a_message_over_our_size_is_not_sent_and_its_sender_hears_of_it(tmp_path):
     """SIZE, as we announce it, is what Postfix goes by; nothing of the message crosses the wire."""
-    reinjection = free_port()
     config = without_sandbox(tmp_path) + "[smtp]\nmax_message_bytes = 20000\n"
-    with (
-        sink() as (mail, sink_port),
-        serving(tmp_path, reinjection, config) as served,
-        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection) as mta,
-    ):
+    with between(tmp_path, config) as (mail, _served, mta):
         assert send(mta.front, TEXT_ONLY + b"x" * 30_000 + b"\r\n")[0] == 250
         mta.wait_for(r"status=bounced \(message size \d+ exceeds size limit 20000 of server 127.0.0.1")
         assert mail.next()[1] == ["a@example.org"]
@@ -437,13 +403,8 @@ def swaks(port: int, *arguments: str) -> str:
 
 
 def test_swaks_pipelines_through_us_and_two_postfixes(tmp_path):
-    reinjection = free_port()
     (tmp_path / "message").write_bytes(TEXT_ONLY)
-    with (
-        sink() as (mail, sink_port),
-        serving(tmp_path, reinjection, without_sandbox(tmp_path)) as served,
-        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection) as mta,
-    ):
+    with between(tmp_path, without_sandbox(tmp_path)) as (mail, served, mta):
         for port in (mta.front, served.port):
             recipients = ",".join(f"r{number}@example.net" for number in range(30))
             told = swaks(port, "--to", recipients, "--pipeline", "--data", f"@{tmp_path / 'message'}")
@@ -458,12 +419,7 @@ def test_swaks_pipelines_through_us_and_two_postfixes(tmp_path):
 
 
 def test_many_transactions_of_one_session_go_to_postfix_over_connections_that_are_used_again(tmp_path):
-    reinjection = free_port()
-    with (
-        sink() as (mail, sink_port),
-        serving(tmp_path, reinjection, without_sandbox(tmp_path)) as served,
-        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection) as mta,
-    ):
+    with between(tmp_path, without_sandbox(tmp_path)) as (mail, served, mta):
         with smtplib.SMTP("127.0.0.1", served.port, timeout=60) as client:
             client.ehlo("client.test")
             for number in range(40):
@@ -499,15 +455,10 @@ def test_a_next_hop_that_is_down_is_passed_over_and_mail_waits_where_all_are(tmp
 
 
 def test_encrypted_mail_arrives_marked_and_otherwise_byte_for_byte(tmp_path):
-    reinjection = free_port()
     message = TEXT_ONLY + (
         b"-----BEGIN PGP MESSAGE-----\r\n\r\nhQEMA1234567890ABCDEFGH\r\n=abcd\r\n-----END PGP MESSAGE-----\r\n"
     )
-    with (
-        sink() as (mail, sink_port),
-        serving(tmp_path, reinjection, without_sandbox(tmp_path)) as served,
-        postfix(sink=sink_port, lazaretto=served.port, reinjection=reinjection) as mta,
-    ):
+    with between(tmp_path, without_sandbox(tmp_path)) as (mail, _served, mta):
         assert send(mta.front, b"X-Lazaretto-Not-Examined: nothing\r\n" + message)[0] == 250
         content = mail.next()[2]
         assert without_trace(content) == message
