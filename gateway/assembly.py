@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from gateway.documents import opened, print_of
+from gateway.documents import opened
 from gateway.mail import archive, rebuild
 from gateway.mail.content import crlf
 from gateway.mail.entity import MESSAGE, PARTS
@@ -19,7 +19,7 @@ from gateway.mail.reasons import MEMBER, NOTHING_SAFE, WHOLE
 from gateway.mail.record import Outcome, PartRecord, records
 from gateway.mail.result import Removed, Result, Safe
 from gateway.mail.step import Action, changes_bytes
-from gateway.mail.witness import Traces
+from gateway.mail.witness import Traces, print_of
 from sandbox.client import Flattened, Form, Unpacked
 
 if TYPE_CHECKING:

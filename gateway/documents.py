@@ -11,13 +11,13 @@ the document gets its own, and a message waits for deeper ones only: nobody wait
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.mail.filename import safe_filename
 from gateway.mail.letter import Letter, read_letter
+from gateway.mail.witness import print_of
 from sandbox import contract
 from sandbox.client import Flattened, Form, NotFlattened, Want, unless_disguised
 
@@ -168,11 +168,6 @@ class Bench:
 def opened(path: Path, bounds: Bounds, policy: Policy) -> Letter:
     """The message in a file."""
     return read_letter(path.read_bytes(), bounds, policy)
-
-
-def print_of(content: bytes) -> Print:
-    """By which the same bytes are known again."""
-    return len(content), hashlib.sha256(content).digest()
 
 
 def of_step(step: Step, depth: int) -> Document:

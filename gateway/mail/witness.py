@@ -53,7 +53,7 @@ _ZIP = "application/zip"
 _SHORT = 32  # bytes below which a file may well equal another part by chance
 
 
-Print = tuple[int, bytes]  # size and digest, by which the same bytes are known again
+Print = tuple[int, bytes]  # size and digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,10 @@ def _seen(sent: bytes, bounds: Bounds, traces: Traces) -> Iterator[Print]:
 
 def _seen_in_archive(content: bytes, bounds: Bounds, traces: Traces) -> Iterator[Print]:
     """Archives of ours only are opened: a sender's would be a fault already."""
-    if _key(content) not in traces.archives:
+    if print_of(content) not in traces.archives:
         raise _ObjectionError("an archive in it is not one that was written here")
     for name, member in read_back(content):
-        yield _key(member)
+        yield print_of(member)
         if name.endswith(".eml"):
             yield from _seen(member, bounds, traces)
         elif name.endswith(".zip"):
@@ -212,7 +212,7 @@ def _difference(ours: list[Leaf], theirs: list[Leaf]) -> str:
 def _what_should_be_gone(there: set[Print], plan: Plan, results: Mapping[str, Result], traces: Traces) -> str:
     """A part that is a file which was to be flattened or removed; not where the same bytes stay elsewhere by right."""
     sizes = {size for size, _ in there if size >= _SHORT}
-    allowed = {_key(result.content) for result in results.values() if isinstance(result, Safe)}
+    allowed = {print_of(result.content) for result in results.values() if isinstance(result, Safe)}
     allowed |= traces.stays | traces.archives
     gone = {key: part for key, part in traces.gone.items() if key[0] in sizes}
     for step in plan.steps:
@@ -220,12 +220,13 @@ def _what_should_be_gone(there: set[Print], plan: Plan, results: Mapping[str, Re
             continue
         content = step.payload()
         if not changes_bytes(step):
-            allowed |= {_key(content), _key(crlf(content))}
+            allowed |= {print_of(content), print_of(crlf(content))}
         elif len(content) in sizes:
-            gone[_key(content)] = step.part
+            gone[print_of(content)] = step.part
     found = [part for key, part in gone.items() if key in there and key not in allowed]
     return f"part {found[0]} is in it as it came" if found else ""
 
 
-def _key(content: bytes) -> Print:
+def print_of(content: bytes) -> Print:
+    """By which the same bytes are known again."""
     return len(content), hashlib.sha256(content).digest()

@@ -1,10 +1,8 @@
 """Archives and packed single files, a member after the other, by libarchive.
 
-What is opened is an allow-list: each media type has its readers, and of filters the one that it is, so that a file
-packed twice is a packed file with one member, which is packed. No reader starts a program; images of discs and
-packages of programs are not in the list. Directories are no members; what is a link or a device is left out, and so is
-what needs a password. A member that breaks is left out and the next one is tried; where nothing more can be read a
-member without a name stands for the rest.
+What is opened is an allow-list (`archive_kinds.py`). No reader starts a program. Directories are no members; what is a
+link or a device is left out, and so is what needs a password. A member that breaks is left out and the next one is
+tried; where nothing more can be read a member without a name stands for the rest.
 
 Trusts nothing. Bounds: `Members`; a window of decompression is as large as the file asks, within the sandbox's memory.
 """
@@ -16,11 +14,12 @@ import enum
 import os
 import re
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sandbox import contract
 from sandbox.guest import rar
+from sandbox.guest.archive_kinds import KINDS, Kind
 from sandbox.guest.failure import GuestFailure
 from sandbox.guest.members import Members
 
@@ -35,47 +34,7 @@ PIECE = 1 << 18
 MOST_REOPENED = 16  # times; each reads all headers again
 RETRIES = 8  # of a header, where the library says that it might come
 NO_NAME = "data"  # what libarchive calls the content of a packed file that tells no name
-CP437, CP1252, CP932 = "cp437", "cp1252", "cp932"
 
-
-@dataclass(frozen=True)
-class Kind:
-    """How a media type is read: libarchive's names of formats, the code of the one filter, the charset of old names."""
-
-    formats: tuple[str, ...]
-    filter_code: int = 0
-    charset: str = CP1252
-
-
-def packed(code: int) -> Kind:
-    """A tar that was packed, or any one file."""
-    return Kind(("tar", "raw"), code)
-
-
-KINDS = {
-    "application/zip": Kind(("zip",), charset=CP437),  # APPNOTE.TXT, appendix D
-    "application/x-7z-compressed": Kind(("7zip",)),
-    "application/x-rar": Kind(("rar", "rar5")),
-    "application/vnd.rar": Kind(("rar", "rar5")),
-    "application/vnd.ms-cab-compressed": Kind(("cab",)),
-    "application/x-lha": Kind(("lha",), charset=CP932),
-    "application/x-lzh-compressed": Kind(("lha",), charset=CP932),
-    "application/x-lharc": Kind(("lha",), charset=CP932),
-    "application/x-tar": Kind(("tar",)),
-    "application/x-gtar": Kind(("tar",)),
-    "application/x-cpio": Kind(("cpio",)),
-    "application/x-archive": Kind(("ar",)),
-    "application/gzip": packed(1),  # ARCHIVE_FILTER_GZIP and so on, archive.h
-    "application/x-gzip": packed(1),
-    "application/x-bzip2": packed(2),
-    "application/x-compress": packed(3),
-    "application/x-lzma": packed(5),
-    "application/x-xz": packed(6),
-    "application/x-lzip": packed(9),
-    "application/x-lz4": packed(13),
-    "application/zstd": packed(14),
-    "application/x-zstd": packed(14),
-}
 
 _append_filter = ffi.ffi("read_append_filter", [ffi.c_archive_p, ctypes.c_int], ctypes.c_int, ffi.check_int)
 _has_encrypted = ffi.ffi("read_has_encrypted_entries", [ffi.c_archive_p], ctypes.c_int)

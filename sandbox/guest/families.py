@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox import contract
-from sandbox.guest import members, pages, picture, text
+from sandbox.guest import archive_kinds, members, pages, picture, text
 from sandbox.guest.failure import GuestFailure
 
 if TYPE_CHECKING:
@@ -150,33 +150,8 @@ def read_message(document: bytes, answer: Answer, request: Request) -> None:
     members.send_only(contract.MESSAGE, "", document, answer, request)
 
 
-ARCHIVES = (
-    "application/gzip",
-    "application/vnd.ms-cab-compressed",
-    "application/vnd.rar",
-    "application/x-7z-compressed",
-    "application/x-archive",
-    "application/x-bzip2",
-    "application/x-compress",
-    "application/x-cpio",
-    "application/x-gtar",
-    "application/x-gzip",
-    "application/x-lha",
-    "application/x-lharc",
-    "application/x-lz4",
-    "application/x-lzh-compressed",
-    "application/x-lzip",
-    "application/x-lzma",
-    "application/x-rar",
-    "application/x-tar",
-    "application/x-xz",
-    "application/x-zstd",
-    "application/zip",
-    "application/zstd",
-)
-
 CONTAINERS: dict[str, Reader] = {
-    **{media_type: by_archive(media_type) for media_type in ARCHIVES},
+    **{media_type: by_archive(media_type) for media_type in archive_kinds.KINDS},
     "application/vnd.ms-outlook": by_outlook,
     "application/vnd.ms-tnef": by_tnef,
     "application/applefile": by_wrapper("applefile"),

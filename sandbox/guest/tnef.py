@@ -68,7 +68,7 @@ def _attributes(cursor: _Cursor) -> Iterator[tuple[int, bytes]]:
     if cursor.number() != SIGNATURE:
         raise GuestFailure(contract.CORRUPT)
     cursor.number("<H")
-    while cursor.left and any(cursor.data[cursor.at :][:9]):  # some writers fill up with zeros
+    while cursor.left and any(cursor.data[cursor.at : cursor.at + 9]):  # some writers fill up with zeros
         cursor.number("<B")
         kind, length = cursor.number(), cursor.number()
         yield kind, cursor.take(length)

@@ -14,7 +14,7 @@ from gateway.mail.policy import Policy
 from gateway.mail.rebuild import rebuild
 from gateway.mail.result import Removed, Safe
 from gateway.mail.tree import Bounds
-from gateway.mail.witness import Traces, _key, _leaf, objection
+from gateway.mail.witness import Traces, _leaf, objection, print_of
 from tests.gateway.corpus import corpus_files
 from tests.gateway.mail.bends import bent
 from tests.gateway.mail.examine import known_bytes
@@ -207,7 +207,7 @@ def _archive(*members: tuple[str, bytes]) -> tuple[bytes, Traces]:
     """A zip of ours, and what is known of it."""
     written = archive.write([(name, Safe(content, "application/x", name)) for name, content in members])
     return written, Traces(
-        {_key(SECRET): "2/7"}, frozenset({_key(b"made by us" * 9)}), frozenset({_key(written)}), 9, 1
+        {print_of(SECRET): "2/7"}, frozenset({print_of(b"made by us" * 9)}), frozenset({print_of(written)}), 9, 1
     )
 
 
@@ -243,7 +243,7 @@ def test_an_archive_that_is_not_ours_is_not_even_opened():
 def test_archives_in_archives_are_opened_too():
     inner, _ = _archive(("b.pdf", SECRET))
     outer, traces = _archive(("in.zip", inner))
-    known = dataclasses.replace(traces, archives=traces.archives | {_key(inner)})
+    known = dataclasses.replace(traces, archives=traces.archives | {print_of(inner)})
     assert _objected(outer, known) == "part 2/7 is in it as it came"
 
 
@@ -251,7 +251,7 @@ def test_a_file_of_a_container_that_stands_among_the_parts_is_noticed():
     sent = send(mixed(TEXT, PDF.replace(ENCODED, base64.encodebytes(b"a container").replace(b"\n", b"\r\n"))))
     results = {"2": Safe(SECRET, "application/pdf", "x.pdf")}
     out = rebuild(sent.message, sent.plan, results)
-    gone = Traces({_key(SECRET): "2/7"})
+    gone = Traces({print_of(SECRET): "2/7"})
     assert objection(sent.message, sent.plan, {}, out, BOUNDS, traces=gone) == "part 2/7 is in it as it came"
-    stays = dataclasses.replace(gone, stays=frozenset({_key(SECRET)}))
+    stays = dataclasses.replace(gone, stays=frozenset({print_of(SECRET)}))
     assert objection(sent.message, sent.plan, {}, out, BOUNDS, traces=stays) == ""
