@@ -268,7 +268,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _mirror(values: type, name: str) -> type[Section]:
-    """A section made from a room's own dataclass: its fields, its defaults, every number above zero."""
+    """A section made from a room's own dataclass: its fields, its defaults, numbers above zero or as `least` says."""
     fields: dict[str, Any] = {}
     hints = typing.get_type_hints(values, localns={"Path": Path, "Literal": Literal})
     for field in dataclasses.fields(values):
@@ -280,7 +280,8 @@ def _mirror(values: type, name: str) -> type[Section]:
             fields[field.name] = (kind, kind())
             continue
         if kind in (int, float):
-            kind = Annotated[kind, Field(gt=0)]
+            least = field.metadata.get("least")
+            kind = Annotated[kind, Field(gt=0) if least is None else Field(ge=least)]
         elif kind == Path | None:
             kind = Directory
         default = field.default if field.default is not dataclasses.MISSING else None

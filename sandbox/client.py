@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Literal, NoReturn, Protocol
 
 from sandbox import contract
@@ -133,8 +133,9 @@ class Unpacked:
 class PoolSettings:
     """The sandboxes that stand ready; `[sandbox.pool]` in the configuration."""
 
-    office: int = 2  # with LibreOffice started; 0: none
-    other: int = 2  # without; 0: none
+    office: int = field(default=2, metadata={"least": 0})  # with LibreOffice started; 0: none
+    other: int = field(default=2, metadata={"least": 0})  # without; 0: none
+    hwp: int = field(default=0, metadata={"least": 0})  # with LibreOffice and Java, for HWP and HWPX; 0: none
     memory_bytes: int = 1024 * 1024 * 1024  # of all that stand
     idle_seconds: float = 900.0  # then one is replaced by a fresh one
 

@@ -22,6 +22,7 @@ COMMAND = ">3sBBB32s"
 PREPARE = 1  # load what documents will need
 OPEN = 2  # a document follows; the seed is fresh, and unlike that of any other sandbox
 PREPARE_OFFICE = 1  # LibreOffice too, which most documents can do without
+PREPARE_HWP = 4  # LibreOffice with Java, as a program: for HWP and HWPX
 PREPARE_WHOLE = 2  # go the whole way with documents of our own: for a snapshot, which pays for it once
 OPEN_EARLY = 1  # nobody waits yet: draw a page of your own first, since a restored guest pays for each first touch
 

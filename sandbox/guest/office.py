@@ -23,6 +23,9 @@ PROGRAM = "/usr/lib/libreoffice/program"
 PROFILE = Path("/tmp/profile")
 SETTINGS = Path("/usr/lib/lazaretto/registrymodifications.xcu")
 FEATURE_DOCUMENT_PASSWORD = 1 << 0  # LOK_FEATURE_DOCUMENT_PASSWORD
+# LibreOffice would ask how to read a table in text, and nobody answers: silent; commas, quotation marks, UTF-8, from
+# the first line on, no quoted field as text, numbers and dates as such (LibreOffice's help, "Filter Options for CSV")
+LOAD_OPTIONS = {".csv": b"Batch=true,44,34,76,1,,0,false,true,false"}
 CALLBACK_DOCUMENT_PASSWORD = 20  # LOK_CALLBACK_DOCUMENT_PASSWORD
 
 _callback_type = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
@@ -80,7 +83,8 @@ class Office:
 
     def to_pdf(self, source: Path, target: Path) -> None:
         """Load `source` and write `target`; raises GuestFailure where it is encrypted or cannot be read."""
-        loaded = self._calls.document_load_with_options(self._office, source.as_uri().encode(), b"")
+        options = LOAD_OPTIONS.get(source.suffix, b"")
+        loaded = self._calls.document_load_with_options(self._office, source.as_uri().encode(), options)
         if self._asked_for_password:
             raise GuestFailure(contract.ENCRYPTED)
         if not loaded:

@@ -43,6 +43,7 @@ OLE_STREAMS = {  # [MS-CFB] storages and streams at the root; the first that is 
 }
 WORD_ENCRYPTED = 0x0100  # [MS-DOC] 2.5.1 FibBase.fEncrypted
 POWERPOINT_ENCRYPTED = 0xF3D1C4DF  # [MS-PPT] 2.3.2 CurrentUserAtom.headerToken
+HWP_ENCRYPTED = 0x0002 | 0x0010 | 0x0100  # HWP 5.0, FileHeader: a password, rights management, a certificate
 OLE_TYPES = {"application/cdfv2", "application/x-ole-storage", "application/vnd.ms-office"}
 OLE_TYPES |= {"application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint"}
 ZIP_TYPES = {"application/zip", "application/octet-stream", "application/x-zip"}
@@ -120,10 +121,13 @@ def ole_type(document: bytes, found: str) -> str:
 
 
 def is_encrypted(ole: olefile.OleFileIO, media_type: str) -> bool:
-    """True where Word or PowerPoint say so in their headers. Excel's mark is no proof: LibreOffice knows better."""
+    """True where Word, PowerPoint or HWP say so in their headers. Excel's is no proof: LibreOffice knows better."""
     if media_type == "application/msword":
         (flags,) = struct.unpack_from("<H", ole.openstream("WordDocument").read(12), 10)
         return bool(flags & WORD_ENCRYPTED)
+    if media_type == "application/x-hwp" and ole.exists("FileHeader"):
+        (flags,) = struct.unpack_from("<I", ole.openstream("FileHeader").read(40), 36)
+        return bool(flags & HWP_ENCRYPTED)
     if media_type == "application/vnd.ms-powerpoint" and ole.exists("Current User"):
         (token,) = struct.unpack_from("<I", ole.openstream("Current User").read(16), 12)
         return bool(token == POWERPOINT_ENCRYPTED)

@@ -38,6 +38,8 @@ def prepare(flags: int) -> None:
     draw_text()
     if flags & contract.PREPARE_OFFICE:
         start_office(whole=whole)
+    elif flags & contract.PREPARE_HWP:
+        start_program(whole=whole)
     elif whole:
         Image.init()  # all of Pillow's readers
     tidy()
@@ -59,11 +61,8 @@ def draw_text() -> None:
 
 def start_office(*, whole: bool) -> None:
     """LibreOffice, started; `whole`: each kind of document saved and loaded again."""
-    from sandbox.guest import soffice  # noqa: PLC0415 - 100 MB that other sandboxes need not load
-    from sandbox.guest.office import the_office  # noqa: PLC0415 - likewise
+    from sandbox.guest.office import the_office  # noqa: PLC0415 - 100 MB that other sandboxes need not load
 
-    if whole:
-        soffice.prepare()  # before the other is there: this one is a program, and ends
     office = the_office()
     if not whole:
         return
@@ -77,6 +76,15 @@ def start_office(*, whole: bool) -> None:
     for left in PLACE.iterdir():
         left.unlink()
     PLACE.rmdir()
+
+
+def start_program(*, whole: bool) -> None:
+    """LibreOffice as a program, with Java in it; `whole`: a document read and printed."""
+    from sandbox.guest import soffice  # noqa: PLC0415 - likewise
+
+    soffice.the_program()
+    if whole:
+        soffice.rehearse()
 
 
 def tidy() -> None:

@@ -36,7 +36,7 @@ class Pool:
     def __init__(self, starter: Starter, settings: PoolSettings) -> None:
         self._starter = starter
         self._settings = settings
-        self._sizes = {Kind.OFFICE: settings.office, Kind.OTHER: settings.other}
+        self._sizes = {kind: getattr(settings, kind) for kind in Kind}
         self._standing: dict[Kind, deque[Standing]] = {kind: deque() for kind in Kind}
         self._changed = threading.Condition()
         self._closed = False
@@ -58,6 +58,11 @@ class Pool:
         """How many stand, by kind."""
         with self._changed:
             return {str(kind): len(standing) for kind, standing in self._standing.items()}
+
+    @property
+    def is_full(self) -> bool:
+        """True while as many stand as should."""
+        return self.counts() == self._sizes
 
     def close(self) -> None:
         """End all that stand; what was taken is its taker's. Safe to call twice."""

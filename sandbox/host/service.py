@@ -23,11 +23,12 @@ import structlog
 from sandbox.client import NotFlattened, SandboxUnavailableError, Want
 from sandbox.host import choice
 from sandbox.host.fingerprint import fingerprint
+from sandbox.host.guess import kind_for
 from sandbox.host.job import Job
 from sandbox.host.pool import Pool
 from sandbox.host.runtime.base import Plan
 from sandbox.host.runtime.direct import sweep_groups
-from sandbox.host.snapshot import kind_for, snapshots_for
+from sandbox.host.snapshot import snapshots_for
 from sandbox.host.starter import Starter
 from sandbox.host.turns import Turns
 from sandbox.image import cache
@@ -107,8 +108,7 @@ class LocalSandbox:
     @property
     def is_full(self) -> bool:
         """True while as many sandboxes stand as should; always, where none should."""
-        pool = self._settings.pool
-        return self._pool is None or self._pool.counts() == {"office": pool.office, "other": pool.other}
+        return self._pool is None or self._pool.is_full
 
     async def flatten(
         self,

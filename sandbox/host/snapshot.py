@@ -6,7 +6,7 @@ made itself. It is made in the same double sandbox, which has one thing more: a 
 Trusts: the files, which lie where only this user writes, and what made them. Made anew where anything has changed that
 they depend on: the image, runsc with it, gVisor's platform, the processor's features, the kernel. Fails: by
 SandboxUnavailableError where a guest cannot be prepared, frozen or kept; sandboxes are then started from cold. Bounds:
-`START_SECONDS` to prepare one, GENERATIONS of sets on disk, of some 120 MB each.
+`START_SECONDS` to prepare one, GENERATIONS of sets on disk, of some 270 MB each.
 """
 
 from __future__ import annotations
@@ -51,15 +51,10 @@ class Kind(enum.StrEnum):
 
     OFFICE = "office"  # LibreOffice runs in it
     OTHER = "other"
+    HWP = "hwp"  # LibreOffice runs beside it, with Java
 
 
-FLAGS = {Kind.OFFICE: contract.PREPARE_OFFICE, Kind.OTHER: 0}
-OFFICE_STARTS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"{\\rtf")  # zip, compound file, rich text
-
-
-def kind_for(untrusted_document: bytes) -> Kind:
-    """Which kind to take for a document, by its first bytes: a guess that costs time where it is wrong."""
-    return Kind.OFFICE if untrusted_document.startswith(OFFICE_STARTS) else Kind.OTHER
+FLAGS = {Kind.OFFICE: contract.PREPARE_OFFICE, Kind.OTHER: 0, Kind.HWP: contract.PREPARE_HWP}
 
 
 class Snapshots:

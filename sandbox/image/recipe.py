@@ -23,6 +23,7 @@ PACKAGES = {
     "libreoffice-h2orestart": "HWP and HWPX, Korea's office format; needs Java",
     "libreoffice-java-common": "LibreOffice's bridge to Java, for the line above",
     "default-jre-headless": "Java, for the same",
+    "python3-uno": "the guest talks to that LibreOffice, which runs as a program",
     "fonts-liberation": "metrics of Arial, Times New Roman, Courier New",
     "fonts-crosextra-carlito": "metrics of Calibri",
     "fonts-crosextra-caladea": "metrics of Cambria",
@@ -90,6 +91,7 @@ LEFT_OUT = {
         "./usr/lib/libreoffice/program/mailmerge.py",
         "./usr/lib/libreoffice/program/msgbox.py",
         "./usr/lib/libreoffice/program/oosplash",
+        "./usr/lib/libreoffice/program/officehelper.py",
         "./usr/lib/libreoffice/program/open?l*",
         "./usr/lib/libreoffice/program/pagein-*",
         "./usr/lib/libreoffice/program/regview",
@@ -112,6 +114,11 @@ LEFT_OUT = {
     "the equation solver, which a dialog starts, and the four megabytes of linear algebra below it": (
         "./usr/lib/libreoffice/program/liblpsolve55.so",
         "./usr/lib/libreoffice/program/libsolverlo.so",
+    ),
+    "scripts in Python inside LibreOffice; and what starts one from Python by its own way": (
+        "./usr/lib/libreoffice/program/libpythonloaderlo.so",
+        "./usr/lib/libreoffice/program/pythonloader*",
+        "./usr/lib/python3/dist-packages/unohelper.py",
     ),
     "a second reader of PDF (Poppler), for opening one in Draw: MuPDF reads them here": (
         "./usr/lib/libreoffice/program/xpdfimport",

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Protocol
 from sandbox import contract
 from sandbox.airlock import inner
 from sandbox.client import SandboxSettings, Want
+from sandbox.host.guess import kind_for
 from sandbox.host.job import Job
 from sandbox.host.runtime import base
 from sandbox.host.runtime.podman import Podman
 from sandbox.host.service import LocalSandbox, flatten_with, state_directory
-from sandbox.host.snapshot import FLAGS, kind_for
+from sandbox.host.snapshot import FLAGS
 from sandbox.host.standing import stand_up
 from sandbox.image import cache
 
@@ -34,9 +35,7 @@ if TYPE_CHECKING:
 
 READY_SECONDS = 60.0
 RUNTIME = "crun"
-EACH_BY_SOFFICE = """
-READERS.update({media_type: by_soffice(extension) for media_type, extension in OFFICE.items()})
-"""
+BY_COMMAND = Path(__file__).with_name("by_command.py")
 
 
 class Way(Protocol):
@@ -118,7 +117,7 @@ def first_row() -> Iterator[FirstRow]:
         path.chmod(0o755)
         subprocess.run(["cp", "-al", built.rootfs, path / "rootfs"], check=True)
         families = path / "rootfs/inner/usr/lib/lazaretto/sandbox/guest/families.py"
-        text = families.read_text() + EACH_BY_SOFFICE
+        text = families.read_text() + BY_COMMAND.read_text()
         families.unlink()  # shared with the image by a hard link: a new file, not new contents
         families.write_text(text)
         with planned(cache.Image(path, "first row")) as plan:

@@ -13,6 +13,8 @@ import zlib
 
 import pymupdf
 
+from sandbox.guest import hwpx
+
 OOXML = "http://schemas.openxmlformats.org/"
 WORD = f"{OOXML}wordprocessingml/2006/main"
 SHEET = f"{OOXML}spreadsheetml/2006/main"
@@ -184,6 +186,11 @@ def csv(text: str = "A table") -> bytes:
     return "".join(f'"{text} {row}",{row},"=cmd|\'/c calc\'!A1"\r\n' for row in range(1, 20)).encode()
 
 
+def csv_latin(text: str = "Größe") -> bytes:
+    """The same in an old charset, which tells it nowhere."""
+    return "".join(f"{text} {row},{row},{row}.5\r\n" for row in range(1, 20)).encode("latin-1")
+
+
 def plain(text: str = "Plain words") -> bytes:
     """Text in UTF-8 with more than one script."""
     return f"{text}\nGrüße, Привет, 日本語\n".encode()
@@ -207,6 +214,8 @@ ALL = {
     "letter.rtf": (rtf(), "A rich letter"),
     "page.html": (html(), "A web page"),
     "table.csv": (csv(), "A table 1"),
+    "latin.csv": (csv_latin(), "Größe 19"),
+    "letter.hwpx": (hwpx.document(), "라자레토"),
     "words.txt": (plain(), "日本語"),
     "notes.md": (markdown(), "# A heading"),
 }

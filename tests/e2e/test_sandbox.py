@@ -12,9 +12,11 @@ from sandbox import contract
 from sandbox.client import Flattened, Limits, NotFlattened, SandboxSettings, Want
 from sandbox.host.service import LocalSandbox
 from tests.corpus import documents
+from tests.fakes.run_cli import ROOT
 
 pytestmark = pytest.mark.sandbox
 SETTINGS = SandboxSettings()
+HWP = ROOT.parent / "shared" / "corpus" / "office" / "dangerzoneimag__sample-hwp.hwp"
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,17 @@ BAD = {
     "HTML that shows nothing": (b"<html><script>1</script></html>", contract.EMPTY),
     "a PDF without pages": (b"%PDF-1.7\n%%EOF\n", contract.CORRUPT),
 }
+
+
+@pytest.mark.skipif(not HWP.exists(), reason=f"the shared corpus is not here: {HWP}")
+def test_hwp_with_a_password_is_encrypted(sandbox: LocalSandbox, tmp_path: Path):
+    document = bytearray(HWP.read_bytes())
+    flags = document.index(b"HWP Document File") + 36
+    assert not document[flags] & 2
+    document[flags] |= 2  # HWP 5.0, FileHeader: the document has a password
+    result = sandbox.flatten_now(bytes(document), tmp_path / "out.pdf")
+    assert isinstance(result, NotFlattened)
+    assert (result.reason, result.found) == (contract.ENCRYPTED, "application/encrypted")
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -68,9 +68,17 @@ def test_file_goes_over_defaults_and_command_line_over_file(tmp_path):
     assert settings.mail == settings.policy.bounds == dataclasses.replace(Bounds(), parts=9)
 
 
+def test_a_pool_may_hold_none_of_a_kind(tmp_path):
+    file = tmp_path / "l.toml"
+    file.write_text("[sandbox.pool]\noffice = 0\nother = 0\nhwp = 1\n")
+    pool = config.load(file).sandbox.pool
+    assert (pool.office, pool.other, pool.hwp) == (0, 0, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("[sandbox.pool]\nhwp = -1", ["sandbox.pool.hwp", "greater than or equal to 0"]),
         ("[smtp]\nlisten = 5", ["smtp.listen", "string"]),
         ('[smtp]\nlisten = "nowhere"', ["smtp.listen", "HOST:PORT", "nowhere"]),
         ('[smtp]\ntls = "may"', ["smtp.tls_certificate", "STARTTLS"]),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sandbox.host.runtime.base import OuterContainer
 
 SETTINGS = PoolSettings(office=1, other=2)
-FULL = {"office": 1, "other": 2}
+FULL = {"office": 1, "other": 2, "hwp": 0}
 
 
 def until(true: Callable[[], bool], seconds: float = 20.0) -> None:

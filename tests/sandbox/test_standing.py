@@ -12,7 +12,7 @@ from sandbox import contract
 from sandbox.client import Flattened, Limits, SandboxUnavailableError, Want
 from sandbox.host.job import Job
 from sandbox.host.runtime.base import Plan
-from sandbox.host.snapshot import Kind, Snapshots, kind_for, snapshots_for
+from sandbox.host.snapshot import Kind, Snapshots, snapshots_for
 from sandbox.host.standing import prepared, stand_up
 from sandbox.host.starter import Starter
 from sandbox.image.cache import Image
@@ -107,22 +107,6 @@ def test_one_that_is_to_be_frozen_stands_before_its_hello(tmp_path: Path):
     prepared(container, LIMITS, contract.PREPARE_WHOLE)
     assert container.process.poll() is None
     container.destroy()
-
-
-@pytest.mark.parametrize(
-    ("start", "kind"),
-    [
-        (b"PK\x03\x04rest", Kind.OFFICE),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Kind.OFFICE),
-        (b"{\\rtf1", Kind.OFFICE),
-        (b"%PDF-1.7", Kind.OTHER),
-        (b"\x89PNG", Kind.OTHER),
-        (b"P", Kind.OTHER),
-        (b"", Kind.OTHER),
-    ],
-)
-def test_the_first_bytes_choose_the_kind(start: bytes, kind: Kind):
-    assert kind_for(start) is kind
 
 
 def test_a_snapshot_from_which_nothing_comes_up_rests_and_sandboxes_start_from_cold(tmp_path: Path):
