@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted(path for room in ("gateway", "sandbox") for path in (ROOT / room).rglob("*.py"))
-IN_THE_IMAGE = {"pymupdf", "magic", "PIL", "libarchive", "olefile", "uno"}
+IN_THE_IMAGE = {"pymupdf", "magic", "PIL", "libarchive", "olefile", "uno", "chardet", "webencodings"}
 ZIP_WRITER = "gateway/mail/archive.py"  # stores what we made in zips, and reads back those alone
 PDF_WRITER = ["sandbox/host/encode.py", "sandbox/host/flatten.py"]  # pixels in, PDF out: they open no document
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox import contract
-from sandbox.guest import archive_kinds, members, pages, picture, text
+from sandbox.guest import archive_kinds, charset, members, pages, picture, text
 from sandbox.guest.failure import GuestFailure
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def by_soffice(extension: str) -> Reader:
 
 def read_csv(document: bytes, answer: Answer, request: Request) -> None:
     """A table in text, in UTF-8 whatever it came in: LibreOffice is told one charset, and drops what is not in it."""
-    by_office("csv")(text.decoded(document).encode(), answer, request)
+    by_office("csv")(charset.decoded(document).encode(), answer, request)
 
 
 def refuse(reason: str) -> Reader:

@@ -115,9 +115,8 @@ def _deflated(data: bytes) -> bytes:
 
 def _group4(levels: Pixels, width: int, height: int) -> Encoded:
     rows = np.packbits(levels != 0, axis=1)  # MuPDF takes a set bit for paper
-    packed = (
-        rows.tobytes()
-    )  # has to live as long as it is read: what python_buffer_data gives is a bare pointer into it
+    # has to live as long as it is read: what python_buffer_data gives is a bare pointer into it
+    packed = rows.tobytes()
     mupdf = pymupdf.mupdf
     buffer = mupdf.fz_compress_ccitt_fax_g4(mupdf.python_buffer_data(packed), width, height, rows.shape[1])
     parameters = f"<</K -1/Columns {width}/Rows {height}>>"

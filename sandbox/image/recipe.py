@@ -9,6 +9,8 @@ PACKAGES = {
     "python3": "its standard library",
     "python3-magic": "libmagic: what a document is, by content",
     "python3-olefile": "compound files: which application, encrypted or not; what is in Outlook's .msg",
+    "python3-chardet": "which charset a text is in that does not say so",
+    "python3-webencodings": "names of charsets, as the web has them",
     "python3-libarchive-c": "libarchive: zip, 7z, rar, tar, cab and the other archives, a member at a time",
     "python3-pymupdf": "PDF, EPUB, SVG, pictures, text and HTML to pixels",
     "python3-pil": "pictures that MuPDF does not read: WebP, ICO",
