@@ -44,6 +44,7 @@ class Document:
     part: str  # its id in the records
     name: str  # safe to show
     declared: str = ""
+    charset: str = ""  # what the message calls that of a text
     untrusted_path: str = ""  # as the archive that it was in had it
     want: Want = Want.PDF
     depth: int = 0
@@ -124,7 +125,12 @@ class Bench:
         document.print = await asyncio.to_thread(print_of, untrusted_document)
         room = self._budget.room() if document.want is Want.PDF else None  # a picture that is shown is no container
         answer = await self._sandbox.flatten(
-            untrusted_document, self._fresh(), document.want, message=self._message, room=room
+            untrusted_document,
+            self._fresh(),
+            document.want,
+            message=self._message,
+            room=room,
+            charset=document.charset,
         )
         return unless_disguised(answer, document.name)
 
@@ -172,7 +178,7 @@ def opened(path: Path, bounds: Bounds, policy: Policy) -> Letter:
 
 def of_step(step: Step, depth: int) -> Document:
     """A document of the message itself."""
-    return Document(step.part, step.name, step.declared, want=step.want or Want.PDF, depth=depth)
+    return Document(step.part, step.name, step.declared, step.charset, want=step.want or Want.PDF, depth=depth)
 
 
 def _part(above: Document, step: Step, depth: int) -> Document:

@@ -55,10 +55,11 @@ class LazySandbox:
         *,
         message: str = "",
         room: Room | None = None,
+        charset: str = "",
     ) -> Answer:
         """As `sandbox.client.Sandbox`."""
         sandbox = await self.opened()
-        return await sandbox.flatten(untrusted_document, output, want, message=message, room=room)
+        return await sandbox.flatten(untrusted_document, output, want, message=message, room=room, charset=charset)
 
     async def opened(self) -> Sandbox:
         """The sandbox; raises SandboxUnavailableError, at once where the last failure is fresh."""

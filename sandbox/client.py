@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Literal, NoReturn, Protocol
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 TEXT_TYPES = frozenset({"text/html", "text/plain", "application/xhtml+xml"})
 CHOSEN = "sandbox chosen"  # the finding of `examine` that a canary came back flattened
+
+
+CHARSET = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._:+-]{0,39})?\Z")  # names of charsets (RFC 2978 section 2.3), and none
 
 
 class Want(enum.StrEnum):
@@ -241,12 +245,14 @@ class Sandbox(Protocol):
         *,
         message: str = "",
         room: Room | None = None,
+        charset: str = "",
     ) -> Answer:
         """Write the flattened form of `untrusted_document` to `output`, in a sandbox of its own.
 
         Documents of one `message`, a word of at most 64 printable ASCII characters, share a turn. With `room` a
-        container is unpacked so far; without, it is of an unknown type. Raises SandboxUnavailableError where no sandbox
-        can be had. `output` exists afterwards for `Flattened` and `Unpacked` only.
+        container is unpacked so far; without, it is of an unknown type. `charset` is what its message calls that of a
+        text, as CHARSET has it: a hint where the text itself does not tell. Raises SandboxUnavailableError where no
+        sandbox can be had. `output` exists afterwards for `Flattened` and `Unpacked` only.
         """
         ...
 

@@ -14,7 +14,7 @@ Between PREPARED and OPEN a guest stands warm: it has read nothing of any docume
 snapshot from which others are started. One that is started so has nothing to prepare and is sent OPEN at once.
 """
 
-VERSION = 3
+VERSION = 4
 MAGIC = b"LAZ"
 
 # struct format of a command: magic, version, what is asked, flags, seed (of OPEN)
@@ -27,8 +27,9 @@ PREPARE_WHOLE = 2  # go the whole way with documents of our own: for a snapshot,
 OPEN_EARLY = 1  # nobody waits yet: draw a page of your own first, since a restored guest pays for each first touch
 
 # struct format of a request: magic, version, flags, dpi, max_pages, max_page_pixels, max_total_pixels,
-# max_page_points, max_text_bytes (a page), max_members, max_member_bytes (all together), length of the document
-REQUEST = ">3sBHHIQQIIIQQ"
+# max_page_points, max_text_bytes (a page), max_members, max_member_bytes (all together), length of the document,
+# and what its sender calls the charset of a text, ASCII, filled up with zeros; empty where nothing was said
+REQUEST = ">3sBHHIQQIIIQQ40s"
 FLAG_TEXT = 1  # send the text layer
 FLAG_IMAGE = 2  # the document is wanted as one picture: first frame only, a pixel for a pixel
 FLAG_UNPACK = 4  # a container is answered with what is in it; without this it is of an unknown type

@@ -95,6 +95,7 @@ class RemoteSandbox:
         *,
         message: str = "",
         room: Room | None = None,
+        charset: str = "",
     ) -> Answer:
         """Flatten one document; see `sandbox.client.Sandbox`. A cancelled call hangs up."""
         if not untrusted_document:
@@ -102,12 +103,13 @@ class RemoteSandbox:
         if len(untrusted_document) > self._limits.document_bytes:
             return NotFlattened(contract.DOCUMENT_TOO_LARGE, "", 0.0)
         room = room if want is Want.PDF else None
+        headers = _fields(message, room, charset)
         lost = ""
         for number in range(self._service.max_attempts):
             await asyncio.sleep(LOST_PAUSE if number else 0)
             try:
                 async with asyncio.timeout(self._service.answer_seconds):
-                    return await self._attempt(untrusted_document, output, want, message, room)
+                    return await self._attempt(untrusted_document, output, want, room, headers)
             except _LostError as error:  # flattening twice does no harm: the document is the same, the output new
                 lost = str(error)
             except TimeoutError:
@@ -129,13 +131,8 @@ class RemoteSandbox:
             raise self._unavailable(f"it answered with {lie}") from None
 
     async def _attempt(
-        self, untrusted_document: bytes, output: Path, want: Want, message: str, room: Room | None
+        self, untrusted_document: bytes, output: Path, want: Want, room: Room | None, headers: dict[str, str]
     ) -> Answer:
-        headers = {"Content-Type": "application/octet-stream", "Accept-Encoding": "identity"}
-        if message:
-            headers[protocol.MESSAGE] = message
-        if room:
-            headers[protocol.ROOM] = f"members={min(room.members, protocol.MAX_ROOM_MEMBERS)}, bytes={room.bytes}"
         url = self._url(protocol.FLATTEN + want.value)
         with _lost_connections():
             async with self._session() as session:
@@ -212,6 +209,14 @@ def _lost_connections() -> Iterator[None]:
         raise Lied("what is no HTTP") from None
     except _LOST as error:
         raise _LostError(_line(error)) from None
+
+
+def _fields(message: str, room: Room | None, charset: str) -> dict[str, str]:
+    fields = {"Content-Type": "application/octet-stream", "Accept-Encoding": "identity"}
+    if room:
+        fields[protocol.ROOM] = f"members={min(room.members, protocol.MAX_ROOM_MEMBERS)}, bytes={room.bytes}"
+    said = {protocol.MESSAGE: message, protocol.CHARSET: charset}
+    return fields | {name: value for name, value in said.items() if value}
 
 
 async def _safe(reply: aiohttp.ClientResponse, output: Path, known: Announced) -> Flattened:

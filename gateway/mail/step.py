@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gateway.mail import content, decode
 from gateway.mail.reasons import ENCRYPTED_MAIL, HTML_NEUTRALISED, MESSAGE_RENAMED, RESOURCE_FORK
+from sandbox.client import CHARSET
 
 if TYPE_CHECKING:
     from gateway.mail.embedded import Block
@@ -44,6 +45,14 @@ class Step:
     source: Part = field(repr=False)
     block: Block | None = field(default=None, repr=False)
     said: str = ""  # what it said of itself, in words for the notice
+
+    @property
+    def charset(self) -> str:
+        """What its sender calls the charset of a text; "" where nothing was said, or nothing that is a name of one."""
+        if self.block or not self.declared.startswith("text/"):
+            return ""
+        untrusted_charset = self.source.params.get("charset", "")
+        return untrusted_charset if CHARSET.match(untrusted_charset) else ""
 
     def payload(self) -> bytes:
         """The decoded content, untrusted: for the sandbox only."""

@@ -1,10 +1,10 @@
 """Which results may be kept, and under what name. Pure.
 
-The name is a digest over the document, what is wanted of it, whether it may be unpacked, and the sandbox's fingerprint,
-so that nothing is ever found that another document, other settings or another image has made. How much room there was
-is no part of it, since nothing is kept that depends on it: neither what a container held, which are originals, nor that
-it was too much. The document's own name is none either: what depends on it (`sandbox.client.unless_disguised`) is
-decided after a result was found.
+The name is a digest over the document, what is wanted of it, whether it may be unpacked, what its message calls its
+charset, and the sandbox's fingerprint, so that nothing is ever found that another document, other settings or another
+image has made. How much room there was is no part of it, since nothing is kept that depends on it: neither what a
+container held, which are originals, nor that it was too much. The document's own name is none either: what depends on
+it (`sandbox.client.unless_disguised`) is decided after a result was found.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sandbox.client import Flattened, NotFlattened
 if TYPE_CHECKING:
     from sandbox.client import Answer, Want
 
-VERSION: Final = 2  # of what is hashed and of what a kept file looks like
+VERSION: Final = 3  # of what is hashed and of what a kept file looks like
 
 # Why there is no safe file, and whether that may be kept. What is said of the document itself is as true the next time;
 # what was true of a moment, or of how it was looked at, is found out anew.
@@ -44,9 +44,11 @@ NOT_KEPT: Final[dict[str, str]] = {
 }
 
 
-def result_key(untrusted_document: bytes, want: Want, fingerprint: str, *, unpack: bool = False) -> str:
+def result_key(
+    untrusted_document: bytes, want: Want, fingerprint: str, *, unpack: bool = False, charset: str = ""
+) -> str:
     """The name of a result, 64 hexadecimal digits."""
-    asked = f"{want.value} unpack" if unpack else want.value
+    asked = " ".join((want.value, "unpack" if unpack else "", charset.lower()))
     digest = hashlib.sha256(f"lazaretto result {VERSION}\n{asked}\n{fingerprint}\n".encode())
     digest.update(untrusted_document)
     return digest.hexdigest()

@@ -16,6 +16,7 @@ import dataclasses
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,13 +27,14 @@ from gateway.results.store import Results
 from sandbox.client import NotFlattened, SandboxUnavailableError, Want
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from typing import TypeVar
 
     from gateway.config import CacheSettings
     from sandbox.client import Answer, Room, Sandbox
 
     T = TypeVar("T")
+    Flatten = Callable[[Path], Awaitable[Answer]]  # one document, into this file
 
 log = structlog.get_logger(__name__)
 
@@ -79,12 +81,17 @@ class CachingSandbox:
         *,
         message: str = "",
         room: Room | None = None,
+        charset: str = "",
     ) -> Answer:
         """As `sandbox.client.Sandbox`: from the cache, from a conversion under way, or from a sandbox of its own."""
         room = room if want is Want.PDF else None  # a container is never one picture
-        unpack = room is not None
-        key = await asyncio.to_thread(result_key, untrusted_document, want, self.fingerprint, unpack=unpack)
-        flight = self._flights.get((key, room)) or self._begun(key, untrusted_document, want, message, room)
+        asked = partial(result_key, unpack=room is not None, charset=charset)
+        key = await asyncio.to_thread(asked, untrusted_document, want, self.fingerprint)
+        flight = self._flights.get((key, room))
+        if flight is None:
+            # `message` is the one that asked first: its turn it is, whoever else waits
+            flatten = partial(self.behind.flatten, untrusted_document, want=want, message=message, room=room)
+            flight = self._begun(key, room, len(untrusted_document), partial(flatten, charset=charset))
         flight.waiting += 1
         try:
             answer = await asyncio.shield(flight.task)
@@ -109,21 +116,20 @@ class CachingSandbox:
 
     # --- one conversion ---
 
-    def _begun(self, key: str, untrusted_document: bytes, want: Want, message: str, room: Room | None) -> _Flight:
-        """`message` is the one that asked first: its turn it is, whoever else waits."""
+    def _begun(self, key: str, room: Room | None, size: int, flatten: Flatten) -> _Flight:
         directory = Path(tempfile.mkdtemp(prefix="lazaretto-", dir=self._work_directory))
-        flight = _Flight(key, room, len(untrusted_document), directory)
-        flight.task = asyncio.create_task(self._answer(flight, untrusted_document, want, message))
+        flight = _Flight(key, room, size, directory)
+        flight.task = asyncio.create_task(self._answer(flight, flatten))
         flight.task.add_done_callback(lambda _: self._landed(flight))
         self._flights[key, room] = flight
         return flight
 
-    async def _answer(self, flight: _Flight, untrusted_document: bytes, want: Want, message: str) -> Answer:
+    async def _answer(self, flight: _Flight, flatten: Flatten) -> Answer:
         results, key, file = self._results, flight.key, flight.directory / "flattened"
         if results and (found := await self._tried(lambda: results.get(key, file), None)):
             log.info("flattened_before", key=key[:16], found=found.found, size=getattr(found, "size", 0))
             return found
-        answer = await self.behind.flatten(untrusted_document, file, want, message=message, room=flight.room)
+        answer = await flatten(file)
         if results and may_be_kept(answer):
             lasting = answer
             await self._tried(lambda: results.put(key, lasting), None)

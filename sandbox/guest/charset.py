@@ -1,7 +1,8 @@
 """Which charset a text is in: it has come as bytes alone, and says so seldom.
 
-In this order: byte order mark; ISO 2022's escapes; what a page of HTML or XML says of itself; UTF-8, which others
-hardly ever look like; the letters' frequency (chardet), where that is sure of itself; at last FALLBACK.
+In this order: byte order mark; ISO 2022's escapes; UTF-8, which others hardly ever look like; what a page of HTML or
+XML says of itself; what its message says of it, where that is no name that programs put there unasked; the letters'
+frequency (chardet), where that is sure of itself; at last FALLBACK.
 
 Trusts nobody. Cannot fail: every byte maps to something. Bounds: chardet is shown SAMPLE bytes.
 """
@@ -38,9 +39,9 @@ NOT_ASCII = re.compile(rb"[^\n]*[\x80-\xff]")
 LARGER = {"euc-kr": "cp949", "shift_jis": "cp932", "gbk": "gb18030", "gb2312": "gb18030", "big5": "big5hkscs"}
 
 
-def decoded(document: bytes) -> str:
-    """The text of `document`, without a byte order mark."""
-    for name in _candidates(document):
+def decoded(document: bytes, said: str = "") -> str:
+    """The text of `document`, without a byte order mark; `said`: the charset that its message names, or ""."""
+    for name in _candidates(document, said):
         try:
             return document.decode(name)
         except (UnicodeError, LookupError):
@@ -48,15 +49,16 @@ def decoded(document: bytes) -> str:
     return document.decode(FALLBACK, "replace")
 
 
-def _candidates(document: bytes) -> Iterator[str]:
+def _candidates(document: bytes, said: str) -> Iterator[str]:
     """Names of Python's codecs, the likeliest first."""
     yield from (name for mark, name in MARKS.items() if document.startswith(mark))
     if b"\x1b" in document:
         yield from (name for escape, name in ESCAPES.items() if escape in document)
     if b"\0" in document[:HEAD]:
         yield str(magic.Magic(mime_encoding=True).from_buffer(document))  # UTF-16 without its mark
-    yield _declared(document[:HEAD])
     yield "utf-8"
+    yield _declared(document[:HEAD])
+    yield _told(said)
     yield _likely(document)
 
 
@@ -67,6 +69,12 @@ def _declared(head: bytes) -> str:
     found = XML.match(head) or META.search(head)
     codec = _codec(found[1].decode("ascii", "replace")) if found else ""
     return "" if codec.startswith("utf-16") else codec  # in letters of one byte: it cannot be
+
+
+def _told(said: str) -> str:
+    """What the message says; "" for Western letters (US-ASCII is one to the web), which comes last in any case."""
+    codec = _codec(said)
+    return "" if codec == FALLBACK else codec
 
 
 def _likely(document: bytes) -> str:

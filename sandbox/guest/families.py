@@ -56,7 +56,7 @@ def by_soffice(extension: str) -> Reader:
 
 def read_csv(document: bytes, answer: Answer, request: Request) -> None:
     """A table in text, in UTF-8 whatever it came in: LibreOffice is told one charset, and drops what is not in it."""
-    by_office("csv")(charset.decoded(document).encode(), answer, request)
+    by_office("csv")(charset.decoded(document, request.charset).encode(), answer, request)
 
 
 def refuse(reason: str) -> Reader:

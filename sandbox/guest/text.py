@@ -25,7 +25,7 @@ SAYS_CHARSET = re.compile(r"((?:charset|encoding)\s*)=", re.IGNORECASE)
 
 def read_plain(document: bytes, answer: Answer, request: Request) -> None:
     """Lay text out on A4, monospaced, all of it."""
-    text = charset.decoded(document)
+    text = charset.decoded(document, request.charset)
     if not text.strip():
         raise GuestFailure(contract.EMPTY)
     opened = pages.open_mupdf(codecs.BOM_UTF8 + text.encode(), "txt")
@@ -35,7 +35,7 @@ def read_plain(document: bytes, answer: Answer, request: Request) -> None:
 
 def read_html(document: bytes, answer: Answer, request: Request) -> None:
     """Lay a page of HTML out on A4; one that shows neither text nor a picture is empty."""
-    opened = pages.open_mupdf(SAYS_CHARSET.sub(r"\1&#61;", charset.decoded(document)).encode(), "html")
+    opened = pages.open_mupdf(SAYS_CHARSET.sub(r"\1&#61;", charset.decoded(document, request.charset)).encode(), "html")
     opened.layout(rect=A4, fontsize=11)
     if pages.count_pages(opened) == 1 and shows_nothing(opened.load_page(0)):
         raise GuestFailure(contract.EMPTY)

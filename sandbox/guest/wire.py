@@ -22,6 +22,7 @@ class Request:
     """The document and the bounds to keep. Pixels are counted, sizes are bytes, pages are measured in points."""
 
     document: bytes
+    charset: str  # what the sender calls it, "" where nothing was said: a hint, for a text
     text: bool
     image: bool
     unpack: bool
@@ -55,12 +56,12 @@ def read_command() -> Command:
 def read_request() -> Request:
     """Read one request; exits where the header is not ours or the document is shorter than it says."""
     header = _exactly(struct.calcsize(contract.REQUEST))
-    magic, version, flags, *bounds, length = struct.unpack(contract.REQUEST, header)
+    magic, version, flags, *bounds, length, charset = struct.unpack(contract.REQUEST, header)
     if (magic, version) != (contract.MAGIC, contract.VERSION):
         raise SystemExit("request is not ours")
     document = _exactly(length)
     asked = (bool(flags & flag) for flag in (contract.FLAG_TEXT, contract.FLAG_IMAGE, contract.FLAG_UNPACK))
-    return Request(document, *asked, *bounds)
+    return Request(document, charset.rstrip(b"\0").decode("ascii"), *asked, *bounds)
 
 
 def _exactly(length: int) -> bytes:

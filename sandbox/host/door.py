@@ -25,7 +25,7 @@ import structlog
 from aiohttp import web
 
 from sandbox import contract, protocol
-from sandbox.client import Flattened, NotFlattened, Room, SandboxBusyError, Unpacked, Want
+from sandbox.client import CHARSET, Flattened, NotFlattened, Room, SandboxBusyError, Unpacked, Want
 from sandbox.host import listen, reply
 from sandbox.host.workplace import workplace
 
@@ -155,13 +155,15 @@ class Door:
         return reply.closing(web.json_response({**said, "documents": self.places.taken}))
 
     async def _flattened(self, request: web.BaseRequest, want: Want) -> web.StreamResponse:
-        size, message, room = _head(request)
+        size, message, charset, room = _head(request)
         if size > self._settings.limits.document_bytes:
             return reply.refusal(NotFlattened(contract.DOCUMENT_TOO_LARGE, "", 0.0))
         with self.places.place(size), tempfile.TemporaryDirectory(dir=self._workplace) as directory:
             untrusted_document = await self._received(request, size)
             output = Path(directory) / "output"
-            result = await self._sandbox.flatten(untrusted_document, output, want, message=message, room=room)
+            result = await self._sandbox.flatten(
+                untrusted_document, output, want, message=message, room=room, charset=charset
+            )
             _logged(result, size, message)
             if isinstance(result, NotFlattened):
                 return reply.refusal(result)
@@ -217,17 +219,17 @@ def _digest(index: bytes, file: BinaryIO) -> bytes:
     return digest.digest()
 
 
-def _head(request: web.BaseRequest) -> tuple[int, str, Room | None]:
-    """The document's size, its message, and the room for what may be in it."""
+def _head(request: web.BaseRequest) -> tuple[int, str, str, Room | None]:
+    """The document's size, its message, what that calls its charset, and the room for what may be in it."""
     size = request.content_length
-    message = request.headers.get(protocol.MESSAGE, "")
+    message, charset = (request.headers.get(name, "") for name in (protocol.MESSAGE, protocol.CHARSET))
     if size is None:
         raise reply.Unacceptable(411)
     if "Content-Encoding" in request.headers:
         raise reply.Unacceptable(415)
-    if not _MESSAGE.match(message):
+    if not (_MESSAGE.match(message) and CHARSET.match(charset)):
         raise reply.Unacceptable(400)
-    return size, message, _room(request.headers.get(protocol.ROOM))
+    return size, message, charset, _room(request.headers.get(protocol.ROOM))
 
 
 def _room(field: str | None) -> Room | None:

@@ -45,10 +45,15 @@ class Job:
         self._found = ""
         self._clock = _Clock(started)
 
-    def run(self, untrusted_document: bytes, output: Path, want: Want, room: Room | None = None) -> Answer:
+    def run(
+        self, untrusted_document: bytes, output: Path, want: Want, room: Room | None = None, charset: str = ""
+    ) -> Answer:
         """Flatten to `output`, or unpack; raises OSError where it cannot be written. Destroys the container always."""
         room = self._fitting(room, want)
-        threads = self._start_threads(untrusted_document, want, room)
+        request = request_header(
+            self._limits, len(untrusted_document), want, room, charset, text_layer=self._text_layer
+        )
+        threads = self._start_threads(request, untrusted_document)
         try:
             return self._read(output, want, room)
         except (Died, Lied, Refused, flatten.OutputTooLarge) as outcome:
@@ -150,8 +155,7 @@ class Job:
             return contract.SANDBOX_LIED
         return contract.OUT_OF_MEMORY if self._watch.memory_was_full else contract.SANDBOX_DIED
 
-    def _start_threads(self, untrusted_document: bytes, want: Want, room: Room | None) -> list[threading.Thread]:
-        request = request_header(self._limits, len(untrusted_document), want, room, text_layer=self._text_layer)
+    def _start_threads(self, request: bytes, untrusted_document: bytes) -> list[threading.Thread]:
         threads = [
             threading.Thread(target=self._feed, args=(request, untrusted_document), name="feed"),
             threading.Thread(target=self._drain, name="drain"),
@@ -194,11 +198,13 @@ class _Clock:
         return Stages(**{**self._seconds, "draw": max(0.0, draw), "transfer": transfer})
 
 
-def request_header(limits: Limits, length: int, want: Want, room: Room | None, *, text_layer: bool) -> bytes:
+def request_header(
+    limits: Limits, length: int, want: Want, room: Room | None, charset: str = "", *, text_layer: bool
+) -> bytes:
     """The request's header for a document of `length` bytes (contract.REQUEST)."""
     flags = (contract.FLAG_TEXT if text_layer else 0) | (contract.FLAG_IMAGE if want is Want.IMAGE else 0)
     flags |= contract.FLAG_UNPACK if room else 0
     bounds = (limits.pages, limits.page_pixels, limits.total_pixels, limits.page_points, limits.page_text_bytes)
     members = (min(room.members, MOST), room.bytes) if room else (0, 0)
     head = (contract.MAGIC, contract.VERSION, flags, limits.dpi)
-    return struct.pack(contract.REQUEST, *head, *bounds, *members, length)
+    return struct.pack(contract.REQUEST, *head, *bounds, *members, length, charset.encode("ascii"))

@@ -118,13 +118,14 @@ class LocalSandbox:
         *,
         message: str = "",
         room: Room | None = None,
+        charset: str = "",
     ) -> Answer:
         """Flatten one document; see `sandbox.client.Sandbox`. A cancelled call's sandbox is ended at once."""
         started = time.monotonic()
         recall = _Recall()
         async with self._turns.turn(message):
             running = asyncio.get_running_loop().run_in_executor(
-                self._threads, self._flatten, untrusted_document, output, want, room, started, recall.began
+                self._threads, self._flatten, untrusted_document, output, want, room, charset, started, recall.began
             )
             try:
                 return await asyncio.shield(running)
@@ -134,10 +135,16 @@ class LocalSandbox:
                 raise
 
     def flatten_now(
-        self, untrusted_document: bytes, output: Path, want: Want = Want.PDF, *, room: Room | None = None
+        self,
+        untrusted_document: bytes,
+        output: Path,
+        want: Want = Want.PDF,
+        *,
+        room: Room | None = None,
+        charset: str = "",
     ) -> Answer:
         """Flatten one document on the calling thread."""
-        return self._flatten(untrusted_document, output, want, room, time.monotonic())
+        return self._flatten(untrusted_document, output, want, room, charset, time.monotonic())
 
     def _flatten(  # noqa: PLR0917 - run_in_executor gives no names
         self,
@@ -145,6 +152,7 @@ class LocalSandbox:
         output: Path,
         want: Want,
         room: Room | None,
+        charset: str,
         started: float,
         began: Callable[[Job], object] = lambda _: None,
     ) -> Answer:
@@ -153,7 +161,7 @@ class LocalSandbox:
         standing = self._take(kind_for(untrusted_document))
         job = Job(standing, self.plan.limits, text_layer=self._settings.text_layer, started=started)
         began(job)
-        return job.run(untrusted_document, output, want, room)
+        return job.run(untrusted_document, output, want, room, charset)
 
     def _take(self, kind: Kind) -> Standing:
         return self._pool.take(kind) if self._pool else self._starter.stand_up(kind)

@@ -43,8 +43,8 @@ def sandbox():
     opened.close()
 
 
-def shown(sandbox: LocalSandbox, document: bytes, tmp_path: Path) -> str:
-    result = sandbox.flatten_now(document, tmp_path / "out.pdf")
+def shown(sandbox: LocalSandbox, document: bytes, tmp_path: Path, charset: str = "") -> str:
+    result = sandbox.flatten_now(document, tmp_path / "out.pdf", charset=charset)
     assert isinstance(result, Flattened), result
     with pymupdf.open(result.path) as pdf:
         return "".join("".join(page.get_text() for page in pdf).split())
@@ -68,6 +68,22 @@ def test_xml_that_says_it(codec: str, sandbox: LocalSandbox, tmp_path: Path):
     label, words = (CHARSETS | ONLY_WHERE_SAID)[codec]
     document = f'<?xml version="1.0" encoding="{label}"?><a>{words}</a>'.encode(codec)
     assert words.replace(" ", "") in shown(sandbox, document, tmp_path)
+
+
+@pytest.mark.parametrize("codec", CHARSETS | ONLY_WHERE_SAID)
+def test_plain_text_of_which_its_message_says_it(codec: str, sandbox: LocalSandbox, tmp_path: Path):
+    label, words = (CHARSETS | ONLY_WHERE_SAID)[codec]
+    assert words.replace(" ", "") in shown(sandbox, f"{words}\r\n.\r\n".encode(codec), tmp_path, label)
+
+
+@pytest.mark.parametrize("label", ["us-ascii", "iso-8859-1", "windows-1252", "utf-8", "x-nobodys", "unicode_escape"])
+@pytest.mark.parametrize("codec", ["cp949", "cp1251", "utf-8"])
+def test_a_text_of_which_its_message_says_what_programs_put_there_unasked(
+    codec: str, label: str, sandbox: LocalSandbox, tmp_path: Path
+):
+    _, words = CHARSETS[codec]
+    document = f"{words}\r\n{words}\r\n.\r\n".encode(codec)
+    assert words.replace(" ", "") in shown(sandbox, document, tmp_path, label)
 
 
 LIES = {

@@ -326,7 +326,7 @@ def test_the_sockets_of_systemd_are_listened_on_and_left_to_it(tmp_path, run, mo
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(60)
                 client.connect(f"{run}/given")
-                client.sendall(b"GET /v2/health HTTP/1.1\r\nHost: s\r\n\r\n")
+                client.sendall(b"GET /v3/health HTTP/1.1\r\nHost: s\r\n\r\n")
                 assert client.recv(65536).startswith(b"HTTP/1.1 503 ")
             served.process.send_signal(signal.SIGINT)
             assert served.process.wait(GONE_SECONDS) == 0

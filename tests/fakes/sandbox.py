@@ -86,6 +86,7 @@ class FakeSandbox:
     documents: list[bytes] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     rooms: list[Room | None] = field(default_factory=list)
+    charsets: list[str] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
     entered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -101,10 +102,12 @@ class FakeSandbox:
         *,
         message: str = "",
         room: Room | None = None,
+        charset: str = "",
     ) -> Answer:
         self.documents.append(untrusted_document)
         self.messages.append(message)
         self.rooms.append(room)
+        self.charsets.append(charset)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         self.entered.set()

@@ -396,7 +396,7 @@ async def test_the_work_directory_is_empty_afterwards_and_members_go_when_they_a
     seen = []
 
     class Watching(FakeSandbox):
-        async def flatten(self, untrusted_document, output, want=Want.PDF, *, message="", room=None):
+        async def flatten(self, untrusted_document, output, want=Want.PDF, *, message="", room=None, charset=""):
             seen.append(sum(file.stat().st_size for file in output.parent.iterdir()))
             return await super().flatten(untrusted_document, output, want, message=message, room=room)
 

@@ -86,6 +86,25 @@ async def test_an_attachment_arrives_as_a_flattened_pdf_and_no_original_is_kept(
     assert originals_of(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("content_type", "charset"),
+    [
+        ("text/plain; charset=iso-8859-2; name=list.txt", "iso-8859-2"),
+        ('text/html; charset="KOI8-R"; name=page.html', "KOI8-R"),
+        ("text/csv; name=table.csv", ""),
+        ("application/msword; charset=koi8-r; name=letter.doc", ""),
+        ('text/plain; charset="no charset"; name=list.txt', ""),
+        (f"text/plain; charset={'k' * 41}; name=list.txt", ""),
+    ],
+)
+async def test_what_a_message_calls_the_charset_of_a_text_goes_with_it(tmp_path, content_type, charset):
+    head = f"MIME-Version: 1.0\r\nContent-Type: {content_type}\r\nContent-Disposition: attachment\r\n\r\n"
+    sandbox = FakeSandbox()
+    ended, _ = await handled(tmp_path, b"From: a@example.org\r\n" + head.encode() + b"words\r\n", sandbox=sandbox)
+    assert ended.delivered
+    assert sandbox.charsets == [charset]
+
+
 @pytest.mark.parametrize("reason", sorted(contract.REASONS))
 async def test_what_cannot_be_flattened_becomes_a_notice_with_the_id_of_the_kept_original(tmp_path, reason):
     message = with_attachments(DOCUMENT)

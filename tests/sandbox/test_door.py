@@ -46,7 +46,7 @@ def parsed(answer: bytes) -> tuple[int, dict[str, str], bytes]:
 def post(document: bytes, want: str = "pdf", **fields) -> bytes:
     chosen = {"Content-Length": len(document), **{name.replace("_", "-"): value for name, value in fields.items()}}
     lines = "".join(f"{name}: {value}\r\n" for name, value in chosen.items() if value is not None)
-    return f"POST /v2/{want} HTTP/1.1\r\nHost: sandbox\r\n{lines}\r\n".encode() + document
+    return f"POST /v3/{want} HTTP/1.1\r\nHost: sandbox\r\n{lines}\r\n".encode() + document
 
 
 async def until(condition, seconds: float = 10) -> None:
@@ -58,11 +58,11 @@ async def until(condition, seconds: float = 10) -> None:
 async def test_a_document_comes_back_as_its_safe_file(tmp_path):
     sandbox = FakeSandbox(size=3_000_000)
     async with serving_door(sandbox) as (client, _, _):
-        result = await client.flatten(b"document", tmp_path / "out.pdf", message="letter-1")
+        result = await client.flatten(b"document", tmp_path / "out.pdf", message="letter-1", charset="koi8-r")
     safe = fake.SAFE_PDF.ljust(3_000_000, b".")
     assert result == Flattened(tmp_path / "out.pdf", "application/pdf", "application/x-found", 3, len(safe), 0.25)
     assert (tmp_path / "out.pdf").read_bytes() == safe
-    assert (sandbox.documents, sandbox.messages) == ([b"document"], ["letter-1"])
+    assert (sandbox.documents, sandbox.messages, sandbox.charsets) == ([b"document"], ["letter-1"], ["koi8-r"])
 
 
 async def test_a_picture_comes_back_as_a_picture(tmp_path, monkeypatch):
@@ -126,19 +126,21 @@ async def test_documents_may_fill_their_bound_of_memory_and_no_more(tmp_path):
 
 
 ODD = {
-    "another resource": (b"POST /v2/word HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx", 404),
+    "another resource": (b"POST /v3/word HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx", 404),
     "another version": (b"POST /v1/pdf HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx", 404),
     "a room of words": (post(b"x", Lazaretto_Room="members=many, bytes=1"), 400),
     "a room of too many": (post(b"x", Lazaretto_Room="members=10001, bytes=1"), 400),
     "half a room": (post(b"x", Lazaretto_Room="members=1"), 400),
-    "another method": (b"PUT /v2/pdf HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx", 405),
+    "another method": (b"PUT /v3/pdf HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx", 405),
     "no length": (post(b"0\r\n\r\n", Content_Length=None, Transfer_Encoding="chunked"), 411),
     "packed": (post(b"x", Content_Encoding="gzip"), 415),
     "a message of too many characters": (post(b"x", Lazaretto_Message="m" * 65), 400),
     "a message of two words": (post(b"x", Lazaretto_Message="a b"), 400),
+    "a charset of two words": (post(b"x", Lazaretto_Charset="koi8 r"), 400),
+    "a charset of too many characters": (post(b"x", Lazaretto_Charset="k" * 41), 400),
     "no HTTP": (b"EHLO client.test\r\n\r\n", 400),
-    "fields without end": (b"POST /v2/pdf HTTP/1.1\r\n" + b"A: b\r\n" * 5000 + b"\r\n", 400),
-    "a field without end": (b"POST /v2/pdf HTTP/1.1\r\nA: " + b"b" * 20_000 + b"\r\n\r\n", 400),
+    "fields without end": (b"POST /v3/pdf HTTP/1.1\r\n" + b"A: b\r\n" * 5000 + b"\r\n", 400),
+    "a field without end": (b"POST /v3/pdf HTTP/1.1\r\nA: " + b"b" * 20_000 + b"\r\n\r\n", 400),
     "both lengths": (post(b"0\r\n\r\n", Transfer_Encoding="chunked"), 400),
 }
 
@@ -162,7 +164,7 @@ async def test_too_large_a_document_is_refused_before_it_is_read():
 async def test_a_client_that_never_speaks_is_left(monkeypatch):
     monkeypatch.setattr(door_module, "HEAD_SECONDS", 0.5)
     async with serving_door(FakeSandbox()) as (_, _, path):
-        for half in (b"", b"POST /v2/pdf HTT", b"POST /v2/pdf HTTP/1.1\r\nHost: s\r\n"):
+        for half in (b"", b"POST /v3/pdf HTT", b"POST /v3/pdf HTTP/1.1\r\nHost: s\r\n"):
             reader, writer = await asyncio.open_unix_connection(str(path))
             writer.write(half)
             await asyncio.wait_for(reader.read(), 10)  # ends
@@ -242,7 +244,7 @@ async def test_a_connection_too_many_hears_so(monkeypatch):
 
 async def test_health_says_what_was_chosen_and_which_versions():
     async with serving_door(FakeSandbox(chosen="runc with gVisor systrap")) as (client, _, path):
-        status, _, body = await talk(path, b"GET /v2/health HTTP/1.1\r\nHost: s\r\n\r\n")
+        status, _, body = await talk(path, b"GET /v3/health HTTP/1.1\r\nHost: s\r\n\r\n")
         assert await client.health() == "Lazaretto 1.2.3, runc with gVisor systrap"
     assert (status, json.loads(body)) == (
         200,
@@ -298,7 +300,7 @@ class Container(FakeSandbox):
 
     rooms: list[Room | None]
 
-    async def flatten(self, untrusted_document, output, want=Want.PDF, *, message="", room=None):
+    async def flatten(self, untrusted_document, output, want=Want.PDF, *, message="", room=None, charset=""):
         self.rooms = [*getattr(self, "rooms", []), room]
         if room is None:
             return NotFlattened(contract.UNKNOWN_TYPE, "application/zip", 0.1)

@@ -83,7 +83,7 @@ LIES = {
     "a reason of a megabyte": reply(422, said(reason="corrupt", found="", seconds=0, more="x" * (1 << 20))),
     "a problem that is none": reply(503, said(problem="tired", detail="")),
     "a problem without a word": reply(503, b""),
-    "elsewhere": reply(307, b"", Location="http://127.0.0.1:1/v2/pdf"),
+    "elsewhere": reply(307, b"", Location="http://127.0.0.1:1/v3/pdf"),
     "another version": reply(404, b""),
     "nothing": reply(204, b""),
     "no HTTP": b"220 mail.example.org ESMTP\r\n\r\n",

@@ -81,7 +81,7 @@ async def test_whoever_shows_no_certificate_is_not_listened_to(speaks_tls):
         reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]), ssl=context)
         answer = b""
         with contextlib.suppress(OSError):  # ssl.SSLError is one
-            writer.write(b"POST /v2/pdf HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx")
+            writer.write(b"POST /v3/pdf HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx")
             answer = await asyncio.wait_for(reader.read(), 15)
         writer.close()
     assert (answer, sandbox.documents) == (b"", [])

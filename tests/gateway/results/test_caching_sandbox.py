@@ -246,7 +246,7 @@ async def test_it_says_what_the_one_behind_it_says(made):
 class Container(FakeSandbox):
     """A container: members where there is room, otherwise of an unknown type. Answers when it is released."""
 
-    async def flatten(self, untrusted_document, output, want=Want.PDF, *, message="", room=None):
+    async def flatten(self, untrusted_document, output, want=Want.PDF, *, message="", room=None, charset=""):
         self.documents.append(untrusted_document)
         self.entered.set()
         await self.release.wait()

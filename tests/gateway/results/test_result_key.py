@@ -32,12 +32,13 @@ def test_what_a_container_held_is_never_kept(tmp_path):
     assert not may_be_kept(Unpacked(tmp_path, Form.ARCHIVE, members, "application/zip", 1, 1.0))
 
 
-ASKED = st.tuples(st.binary(max_size=40), st.sampled_from(Want), st.text("ab\n", max_size=4), st.booleans())
+CHARSETS = st.sampled_from(["", "koi8-r", "utf-8", "unpack"])
+ASKED = st.tuples(st.binary(max_size=40), st.sampled_from(Want), st.text("ab\n", max_size=4), st.booleans(), CHARSETS)
 
 
 @given(ASKED, ASKED)
 def test_two_keys_are_the_same_only_for_the_same_question(one, other):
-    keys = [result_key(*asked, unpack=unpack) for *asked, unpack in (one, other)]
+    keys = [result_key(*asked, unpack=unpack, charset=charset) for *asked, unpack, charset in (one, other)]
     assert (keys[0] == keys[1]) == (one == other)
 
 
