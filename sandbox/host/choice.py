@@ -1,7 +1,8 @@
 """Which outer runtime and which gVisor platform work on this host: tried out, not assumed.
 
 Each candidate really starts a sandbox and flattens a canary document. What was found is remembered for this boot, this
-image and this version of the runtime, so that a command need not wait for the proof again.
+image and this version of the runtime, so that a command need not wait for the proof again. Bounds: CANARY_SECONDS a
+candidate, MEMORIES of what was found.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ ORDER_OF_USERS = ("podman", "runc", "crun", "docker")
 PLATFORMS = ("systrap", "ptrace")  # in the order of trial; kvm is never tried: it hangs in a nested machine
 CANARY = b"Lazaretto canary: if you can read this, a sandbox came up and answered.\n"
 CANARY_SECONDS = 60.0  # a platform that hangs is found out then
+MEMORIES = 16  # the latest: of several settings, and of the image before
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +152,6 @@ def _remember(plan: Plan, settings: SandboxSettings, runtime: str, platform: str
         unfinished = memory.with_suffix(f".{os.getpid()}")
         unfinished.write_text(json.dumps([runtime, platform]))
         unfinished.rename(memory)
+        known = [(path.stat().st_mtime, path) for path in memory.parent.glob("choice-*")]
+        for _, path in sorted(known)[:-MEMORIES]:
+            path.unlink(missing_ok=True)

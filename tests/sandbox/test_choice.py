@@ -71,6 +71,15 @@ def test_the_choice_is_remembered_until_something_changes(choose):
         choose(other, runc=again)
 
 
+def test_no_more_choices_are_remembered_than_are_of_use(choose, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(choice, "MEMORIES", 2)
+    for version in range(5):
+        monkeypatch.setattr(choice, "this_host", lambda version=version: version)
+        choose(runc=Hostile(ANSWERS, "runc"))
+    assert len(list(tmp_path.glob("choice-*"))) == 2
+    assert choose(runc=Hostile(SILENT, "runc")).why == "proved earlier since this boot"
+
+
 @pytest.mark.parametrize("settings", [SandboxSettings(runtime="lxc"), SandboxSettings(platform="kvm")])
 def test_a_name_that_is_none_is_told_with_those_that_are(choose, settings):
     with pytest.raises(SandboxUnavailableError, match="is not one of auto"):
