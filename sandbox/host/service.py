@@ -102,8 +102,8 @@ class LocalSandbox:
 
     @property
     def restores(self) -> bool:
-        """True while sandboxes are restored from snapshots."""
-        return self._starter.snapshots is not None and self._starter.resting_until == 0.0
+        """True while sandboxes are restored from snapshots, and none of these has failed."""
+        return self._starter.snapshots is not None and not self._starter.resting
 
     @property
     def is_full(self) -> bool:

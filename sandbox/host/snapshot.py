@@ -28,6 +28,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 from sandbox import contract
 from sandbox.airlock import inner
 from sandbox.client import SandboxUnavailableError
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sandbox.host.runtime.base import OuterRuntime, Plan
+
+log = structlog.get_logger(__name__)
 
 START_SECONDS = 180.0  # to prepare a guest whole; takes some four, on a machine that has time
 FREEZING_CALLS = ("fchown", "setgroups", "setresgid", "setresuid")
@@ -63,9 +67,10 @@ class Snapshots:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def of(self, kind: Kind) -> Path:
-        """The directory of one kind's snapshot."""
-        return self.directory / kind
+    def of(self, kind: Kind) -> Path | None:
+        """The directory of one kind's snapshot, where it could be made."""
+        place = self.directory / kind
+        return place if place.exists() else None
 
 
 def snapshots_for(runtime: OuterRuntime, plan: Plan, configured: Path | None, *, make: bool = True) -> Snapshots:
@@ -77,8 +82,7 @@ def snapshots_for(runtime: OuterRuntime, plan: Plan, configured: Path | None, *,
     try:
         with _locked(_place(plan, configured)) as parent:
             path = parent / f"{PREFIX}{_key(runtime, plan)}"
-            if not path.exists():
-                _make(runtime, plan, path)
+            _make(runtime, plan, path)
             os.utime(path)  # lately used: the oldest are forgotten
             _forget_old(parent)
     except OSError as error:
@@ -124,12 +128,26 @@ def _key(runtime: OuterRuntime, plan: Plan) -> str:
 
 
 def _make(runtime: OuterRuntime, plan: Plan, path: Path) -> None:
+    """Those of the set that are missing. Without HWP's, which needs the most, the others are kept."""
+    for kind in Kind:
+        if (path / kind).exists():
+            continue
+        try:
+            _make_one(runtime, plan, kind, path)
+        except SandboxUnavailableError as error:
+            if kind is not Kind.HWP:
+                raise
+            log.warning("snapshot_left_out", kind=kind, reason=str(error))
+
+
+def _make_one(runtime: OuterRuntime, plan: Plan, kind: Kind, path: Path) -> None:
     unfinished = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=path.parent))
     try:
-        for kind in Kind:
-            _freeze(runtime, plan, kind, unfinished / kind)
-        unfinished.chmod(0o755)  # as the image: the container's root is nobody, and holds nothing to be hidden
-        unfinished.rename(path)
+        _freeze(runtime, plan, kind, unfinished / kind)
+        path.mkdir(
+            mode=0o755, exist_ok=True
+        )  # as the image: the container's root is nobody, and nothing is to be hidden
+        (unfinished / kind).rename(path / kind)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

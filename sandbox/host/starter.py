@@ -1,7 +1,7 @@
 """How the next sandbox is started: restored from a snapshot, or from cold.
 
 Trusts: the runtime and the snapshots it was given. Fails: SandboxUnavailableError where none came up. Bounds: ATTEMPTS
-at each way; a snapshot from which none came up rests for a while, and sandboxes are started from cold meanwhile.
+at each way; a snapshot from which none came up rests for a while, and its kind is started from cold meanwhile.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import secrets
 import subprocess
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -37,18 +37,18 @@ class Starter:
     runtime: OuterRuntime
     plan: Plan
     snapshots: Snapshots | None = None
-    resting_until: float = 0.0  # time.monotonic()
+    resting: dict[Kind, float] = field(default_factory=dict)  # until when, time.monotonic()
 
     def stand_up(self, kind: Kind = Kind.OTHER, *, early: bool = False) -> Standing:
         """A sandbox that waits for its document; `early`: nobody waits for it yet, so that it may prepare itself."""
-        snapshots = self.snapshots
+        snapshot = self.snapshots.of(kind) if self.snapshots else None
         draws = early and kind is Kind.OTHER  # with LibreOffice the memory that it takes is worth more than the time
-        if snapshots and time.monotonic() >= self.resting_until:
-            plan = replace(self.plan, snapshot=snapshots.of(kind), early=early)
+        if snapshot and time.monotonic() >= self.resting.get(kind, 0.0):
+            plan = replace(self.plan, snapshot=snapshot, early=early)
             try:
                 return self._try(lambda: stand_up(self.runtime.start(plan, new_name()), plan.limits, early=draws))
             except SandboxUnavailableError as error:
-                self.resting_until = time.monotonic() + REST_SECONDS
+                self.resting[kind] = time.monotonic() + REST_SECONDS
                 log.warning("snapshot_failed", kind=kind, reason=str(error), rest_seconds=REST_SECONDS)
         plan = replace(self.plan, early=early)
         prepare = FLAGS[kind] if early else None

@@ -10,6 +10,7 @@ import pytest
 
 from sandbox import contract
 from sandbox.client import Flattened, Limits, SandboxUnavailableError, Want
+from sandbox.host import snapshot
 from sandbox.host.job import Job
 from sandbox.host.runtime.base import Plan
 from sandbox.host.snapshot import Kind, Snapshots, snapshots_for
@@ -116,6 +117,8 @@ def test_a_snapshot_from_which_nothing_comes_up_rests_and_sandboxes_start_from_c
             return super().start(plan, job)
 
     runtime = Restoring("")
+    for kind in (Kind.OFFICE, Kind.OTHER):
+        (tmp_path / kind).mkdir()
     starter = Starter(runtime, plan(tmp_path), Snapshots(tmp_path))
     first = starter.stand_up(Kind.OFFICE)
     second = starter.stand_up(Kind.OFFICE)
@@ -124,14 +127,40 @@ def test_a_snapshot_from_which_nothing_comes_up_rests_and_sandboxes_start_from_c
     assert len(runtime.started) == 4  # twice from the snapshot, then from cold; the second at once from cold
     first.destroy()
     second.destroy()
-    starter.resting_until = 0.0
     starter.stand_up(Kind.OTHER).destroy()
-    assert len(runtime.started) == 7, "after its rest the snapshot is tried again"
+    assert len(runtime.started) == 7, "that of another kind is tried for itself"
+    starter.stand_up(Kind.HWP).destroy()
+    assert len(runtime.started) == 8, "a kind of which there is none starts from cold"
+    starter.resting.clear()
+    starter.stand_up(Kind.OFFICE).destroy()
+    assert len(runtime.started) == 11, "after its rest the snapshot is tried again"
 
 
 def test_a_runtime_that_cannot_restore_has_no_snapshots(tmp_path: Path):
     with pytest.raises(SandboxUnavailableError, match="hostile starts runsc in a way that cannot restore"):
         snapshots_for(Hostile(GOOD), plan(tmp_path), tmp_path)
+
+
+def test_where_hwps_cannot_be_made_the_others_are_kept_and_it_is_tried_again(tmp_path: Path, monkeypatch):
+    tried = []
+
+    def freeze(_runtime, _plan, kind: Kind, target: Path) -> None:
+        tried.append(kind)
+        if kind is Kind.HWP:
+            raise SandboxUnavailableError("no memory for Java")
+        target.mkdir()
+
+    monkeypatch.setattr(snapshot, "_freeze", freeze)
+    runtime = Hostile(GOOD)
+    runtime.restores = True
+    (tmp_path / "images" / "one").mkdir(parents=True)
+    here = replace(plan(tmp_path), image=Image(tmp_path / "images" / "one", "none"))
+    for _ in range(2):
+        made = snapshots_for(runtime, here, None)
+        assert made.of(Kind.OFFICE)
+        assert made.of(Kind.OTHER)
+        assert made.of(Kind.HWP) is None
+    assert tried == [Kind.OFFICE, Kind.OTHER, Kind.HWP, Kind.HWP]
 
 
 def test_a_snapshot_that_cannot_be_made_leaves_nothing(tmp_path: Path):
