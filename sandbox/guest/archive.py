@@ -37,6 +37,7 @@ NO_NAME = "data"  # what libarchive calls the content of a packed file that tell
 
 
 _append_filter = ffi.ffi("read_append_filter", [ffi.c_archive_p, ctypes.c_int], ctypes.c_int, ffi.check_int)
+_set_options = ffi.ffi("read_set_options", [ffi.c_archive_p, ctypes.c_char_p], ctypes.c_int, ffi.check_int)
 _has_encrypted = ffi.ffi("read_has_encrypted_entries", [ffi.c_archive_p], ctypes.c_int)
 _is_encrypted = ffi.ffi("entry_is_encrypted", [ffi.c_archive_entry_p], ctypes.c_int)
 
@@ -85,6 +86,8 @@ def _opened(document: bytes, kind: Kind) -> Any:
         ffi.get_read_format_function(name)(archive)
     if kind.filter_code:
         _append_filter(archive, kind.filter_code)
+    if kind.must_say:
+        _set_options(archive, f"hdrcharset={kind.charset.upper()}".encode())
     try:
         ffi.read_open_memory(archive, ctypes.cast(ctypes.c_char_p(document), ctypes.c_void_p), len(document))
     except ArchiveError as error:  # none of the readers knows it; asked for more, the library crashes now

@@ -13,11 +13,15 @@ CP437, CP1252, CP932 = "cp437", "cp1252", "cp932"
 
 @dataclass(frozen=True)
 class Kind:
-    """How a media type is read: libarchive's names of formats, the code of the one filter, the charset of old names."""
+    """How a media type is read: libarchive's names of formats, the code of the one filter, the charset of old names.
+
+    `must_say`: libarchive has to be told that charset, since it gives a whole archive up for a name it cannot read.
+    """
 
     formats: tuple[str, ...]
     filter_code: int = 0
     charset: str = CP1252
+    must_say: bool = False
 
 
 def packed(code: int) -> Kind:
@@ -31,9 +35,9 @@ KINDS = {
     "application/x-rar": Kind(("rar", "rar5")),
     "application/vnd.rar": Kind(("rar", "rar5")),
     "application/vnd.ms-cab-compressed": Kind(("cab",)),
-    "application/x-lha": Kind(("lha",), charset=CP932),
-    "application/x-lzh-compressed": Kind(("lha",), charset=CP932),
-    "application/x-lharc": Kind(("lha",), charset=CP932),
+    "application/x-lha": Kind(("lha",), charset=CP932, must_say=True),
+    "application/x-lzh-compressed": Kind(("lha",), charset=CP932, must_say=True),
+    "application/x-lharc": Kind(("lha",), charset=CP932, must_say=True),
     "application/x-tar": Kind(("tar",)),
     "application/x-gtar": Kind(("tar",)),
     "application/x-cpio": Kind(("cpio",)),

@@ -275,3 +275,102 @@ def winmail() -> bytes:
         {(0x1009, 0x0102): rtf_packed(RICH)},
         [("größe der Sache.pdf", b"%PDF-1.4 outer", b""), ("Inner", None, inner)],
     )
+
+
+def cabinet(members: dict[str, bytes]) -> bytes:
+    """Microsoft's ([MS-CAB]), not compressed: one folder, a block of data for each 32 KiB."""
+    data = b"".join(members.values())
+    blocks = [data[at : at + 0x8000] for at in range(0, len(data), 0x8000)]
+    stored = b"".join(struct.pack("<IHH", 0, len(block), len(block)) + block for block in blocks)  # 0: no checksum
+    files, start = b"", 0
+    for name, content in members.items():
+        files += struct.pack("<IIHHHH", len(content), start, 0, 0x5C21, 0, 0x80) + name.encode() + b"\0"
+        start += len(content)
+    begin = 36 + 8
+    head = struct.pack("<4sIIIII", b"MSCF", 0, begin + len(files) + len(stored), 0, begin, 0)
+    head += struct.pack("<BBHHHHH", 3, 1, 1, len(members), 0, 0, 0)
+    return head + struct.pack("<IHH", begin + len(files), len(blocks), 0) + files + stored
+
+
+def lha(members: dict[str, bytes]) -> bytes:
+    """LHA as it was first (headers of level 0), stored (-lh0-); names in Shift JIS."""
+    archive = b""
+    for name, content in members.items():
+        path = name.encode("cp932")
+        rest = struct.pack("<5sIIIBBB", b"-lh0-", len(content), len(content), 0x5C210000, 0x20, 0, len(path)) + path
+        rest += struct.pack("<H", _crc16(content))
+        archive += bytes([len(rest), sum(rest) & 0xFF]) + rest + content
+    return archive + b"\0"
+
+
+def _crc16(data: bytes) -> int:
+    """CRC-16/ARC, which LHA uses."""
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+    return crc
+
+
+def rar(members: dict[str, bytes]) -> bytes:
+    """RAR 5, stored (https://www.rarlab.com/technote.htm)."""
+    archive = b"Rar!\x1a\x07\x01\x00" + _rar_block(1, 0, b"\0")
+    for name, content in members.items():
+        path = name.encode()
+        fields = b"\4" + _vint(len(content)) + _vint(0x20) + struct.pack("<I", binascii.crc32(content)) + b"\0\1"
+        archive += _rar_block(2, 2, fields + _vint(len(path)) + path, len(content)) + content
+    return archive + _rar_block(5, 0, b"\0")
+
+
+def _rar_block(kind: int, flags: int, fields: bytes, data: int = 0) -> bytes:
+    header = _vint(kind) + _vint(flags) + (_vint(data) if flags & 2 else b"") + fields
+    whole = _vint(len(header)) + header
+    return struct.pack("<I", binascii.crc32(whole)) + whole
+
+
+def _vint(number: int) -> bytes:
+    low = [number >> shift & 0x7F for shift in range(0, max(number.bit_length(), 1), 7)]
+    return bytes(value | 0x80 for value in low[:-1]) + bytes(low[-1:])
+
+
+def sevenzip(members: dict[str, bytes]) -> bytes:
+    """7z, stored: each file a folder of its own by the method "copy" (7zFormat.txt)."""
+    sizes = b"".join(_number(len(content)) for content in members.values())
+    count = _number(len(members))
+    packed_info = b"\6" + _number(0) + count + b"\x09" + sizes + b"\0"
+    folders = b"\7\x0b" + count + b"\0" + b"\x01\x01\x00" * len(members) + b"\x0c" + sizes
+    crcs = b"\x0a\1" + b"".join(struct.pack("<I", binascii.crc32(content)) for content in members.values())
+    names = b"\0" + b"".join(f"{name}\0".encode("utf-16-le") for name in members)
+    files = b"\5" + count + b"\x11" + _number(len(names)) + names + b"\0"
+    header = b"\1\4" + packed_info + folders + b"\0\x08" + crcs + b"\0\0" + files + b"\0"
+    data = b"".join(members.values())
+    start = struct.pack("<QQI", len(data), len(header), binascii.crc32(header))
+    return b"7z\xbc\xaf\x27\x1c\0\4" + struct.pack("<I", binascii.crc32(start)) + start + data + header
+
+
+def _number(number: int) -> bytes:
+    """7z's: as many leading ones as bytes follow."""
+    if number < 0x80:
+        return bytes([number])
+    return b"\xc0" + struct.pack("<H", number) if number < 1 << 16 else b"\xe0" + number.to_bytes(3, "little")
+
+
+def cpio(members: dict[str, bytes]) -> bytes:
+    """The "new" portable format, cpio -H newc."""
+    archive = b""
+    for name, content in [*members.items(), ("TRAILER!!!", b"")]:
+        path = name.encode() + b"\0"
+        fields = (0, 0o100644, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(path), 0)
+        head = b"070701" + "".join(f"{value:08X}" for value in fields).encode() + path
+        archive += head + bytes(-len(head) % 4) + content + bytes(-len(content) % 4)
+    return archive
+
+
+def ar(members: dict[str, bytes]) -> bytes:
+    """What ar makes of files with short names."""
+    archive = b"!<arch>\n"
+    for name, content in members.items():
+        head = f"{name + '/':<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(content):<10}`\n".encode()
+        archive += head + content + b"\n" * (len(content) % 2)
+    return archive

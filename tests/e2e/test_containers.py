@@ -52,6 +52,8 @@ def unpack(sandbox: LocalSandbox, tmp_path: Path):
 
 FILES = {"a.txt": b"first", "folder/b.pdf": b"second" * 1000, "größe.txt": b""}
 LONG = bytes(range(256))
+SOLID = {"a.txt": b"first", "b.pdf": b"second" * 10_000}  # none that is empty: such members are written otherwise
+SHORT = {"a.txt": b"first", "b.pdf": b"second" * 1000}
 AS_READ = list(FILES.items())
 ARCHIVES = {
     "zip": (made.zipped(FILES), AS_READ),
@@ -63,6 +65,13 @@ ARCHIVES = {
     "tar.bz2": (made.tarred(FILES, "bz2"), AS_READ),
     "tar.xz": (made.tarred(FILES, "xz"), AS_READ),
     "tar.lzma": (made.tarred(FILES, "lzma"), AS_READ),
+    "7z": (made.sevenzip(SOLID), list(SOLID.items())),
+    "rar": (made.rar(FILES), AS_READ),
+    "cab": (made.cabinet(SOLID), list(SOLID.items())),
+    "lha": (made.lha(SHORT), list(SHORT.items())),
+    "lha with a Japanese name": (made.lha({"報告.txt": b"x", "b": b"y"}), [("報告.txt", b"x"), ("b", b"y")]),
+    "cpio": (made.cpio(FILES), AS_READ),
+    "ar": (made.ar(SHORT), list(SHORT.items())),
     "gz with a name": (made.packed(b"words", "gz", "letter.txt"), [("letter.txt", b"words")]),
     "gz without": (made.packed(b"words", "gz"), [("", b"words")]),
     "bz2": (made.packed(b"words", "bz2"), [("", b"words")]),
