@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 USER = "lazaretto-test"
 FIRST_SUBORDINATE, SUBORDINATES = 1_500_000_000, 65_536
+NO_SUCH_USER = 6  # userdel(8)
 START_SECONDS = 60
 # in a mount namespace of its own, without the version 2 hierarchy: what a host with version 1 alone looks like
 ONLY_VERSION_1 = (
@@ -109,7 +110,7 @@ def ordinary_user() -> Iterator[OrdinaryUser]:
     if os.geteuid() != 0 or not shutil.which("newuidmap"):
         pytest.skip("no account can be made here: root, and apt-get install uidmap")
     home = Path("/home") / USER
-    subprocess.run(["userdel", "--remove", USER], check=False, capture_output=True)
+    _end_of_user()  # of a run that was killed
     subprocess.run(["useradd", "--home-dir", home, "--shell=/usr/sbin/nologin", "--create-home", USER], check=True)
     try:
         _give_ids()
@@ -118,7 +119,6 @@ def ordinary_user() -> Iterator[OrdinaryUser]:
         os.chown(home / "run", account.pw_uid, account.pw_gid)
         yield OrdinaryUser(home)
     finally:
-        subprocess.run(["pkill", "--signal=KILL", "--uid", USER], check=False)  # Podman's pause process
         _end_of_user()
 
 
@@ -135,9 +135,10 @@ def _give_ids() -> None:
 
 def _end_of_user() -> None:
     for _ in range(50):
-        if subprocess.run(["userdel", "--remove", USER], check=False, capture_output=True).returncode in {
-            0,
-            6,
-        }:  # 6: no such user
+        subprocess.run(
+            ["pkill", "--signal=KILL", "--uid", USER], check=False, capture_output=True
+        )  # Podman's pause process
+        ended = subprocess.run(["userdel", "--remove", USER], check=False, capture_output=True)
+        if ended.returncode in {0, NO_SUCH_USER}:
             return
         time.sleep(0.1)  # a killed process is still there for a moment
