@@ -17,6 +17,7 @@ from sandbox.host import choice
 from sandbox.host.runtime import base, facts, policies, quirks
 from sandbox.host.runtime.podman import Podman
 from sandbox.host.service import LocalSandbox, flatten_with
+from sandbox.host.snapshot import Kind
 from sandbox.host.standing import stand_up
 from tests.corpus import documents
 from tests.e2e.engines import ONLY_VERSION_1, docker_engine, ordinary_user
@@ -72,11 +73,13 @@ def restored(settings: SandboxSettings, directory: Path) -> None:
     opened = LocalSandbox.open(settings)
     try:
         assert "without snapshots" not in opened.chosen
-        for document in (documents.docx("From a snapshot"), documents.pdf("From a snapshot")):
+        for name in ("letter.docx", "page.pdf", "letter.hwpx"):  # one of each kind
+            document, text = documents.ALL[name]
             result = opened.flatten_now(document, directory / "out.pdf")
             assert isinstance(result, Flattened), result
             with pymupdf.open(result.path) as pdf:
-                assert "From a snapshot" in pdf[0].get_text()
+                assert text in pdf[0].get_text()
+        assert all(opened._starter.snapshots.of(kind) for kind in Kind)
         assert opened.restores, "a snapshot did not come up, and another way was taken"
     finally:
         opened.close()
