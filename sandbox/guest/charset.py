@@ -13,7 +13,6 @@ import codecs
 import re
 from typing import TYPE_CHECKING
 
-import chardet
 import magic
 import webencodings
 
@@ -82,6 +81,8 @@ def _likely(document: bytes) -> str:
     line = NOT_ASCII.search(document)
     if line is None:
         return ""
+    import chardet  # noqa: PLC0415 - 3 MB of letters' frequencies in every sandbox that stands, for a few texts
+
     found = chardet.detect(document[line.start() : line.start() + SAMPLE])
     return _codec(found["encoding"]) if found["confidence"] > SURE else ""
 

@@ -29,12 +29,16 @@ REHEARSED = {
     "private:factory/sdraw": ("odg",),
 }
 PLACE = Path("/tmp/rehearsal")
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # glibc, malloc.h
+LARGE, LARGEST = 64 << 10, 32 << 20  # bytes; the latter is glibc's own bound
 DPI = 50  # the code is the same for a large page, the memory is not
 
 
 def prepare(flags: int) -> None:
     """Do what the contract's PREPARE with these flags asks for."""
     whole = bool(flags & contract.PREPARE_WHOLE)
+    if whole:
+        keep_the_heap_dense()
     draw_text()
     if flags & contract.PREPARE_OFFICE:
         start_office(whole=whole)
@@ -87,12 +91,21 @@ def start_program(*, whole: bool) -> None:
         soffice.rehearse()
 
 
+def keep_the_heap_dense() -> None:
+    """While it rehearses: what is large and soon given back lies apart (mallopt(3)), and no thread has its own heap."""
+    libc = ctypes.CDLL(None)
+    libc.mallopt(M_ARENA_MAX, 1)
+    libc.mallopt(M_MMAP_THRESHOLD, LARGE)
+
+
 def tidy() -> None:
     """Give back what the rehearsal took, so that a sandbox that stands is small."""
     pymupdf.TOOLS.store_shrink(100)
     gc.collect()
     gc.freeze()
-    ctypes.CDLL(None).malloc_trim(0)
+    libc = ctypes.CDLL(None)
+    libc.malloc_trim(0)
+    libc.mallopt(M_MMAP_THRESHOLD, LARGEST)  # a document's own may lie anywhere, nothing comes after it
 
 
 def reseed(seed: bytes) -> None:

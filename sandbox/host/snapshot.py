@@ -6,7 +6,7 @@ made itself. It is made in the same double sandbox, which has one thing more: a 
 Trusts: the files, which lie where only this user writes, and what made them. Made anew where anything has changed that
 they depend on: the image, runsc with it, gVisor's platform, the processor's features, the kernel. Fails: by
 SandboxUnavailableError where a guest cannot be prepared, frozen or kept; sandboxes are then started from cold. Bounds:
-`START_SECONDS` to prepare one, GENERATIONS of sets on disk, of some 270 MB each.
+`START_SECONDS` to prepare one, GENERATIONS of sets on disk, of some 210 MB each.
 """
 
 from __future__ import annotations

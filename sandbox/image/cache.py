@@ -84,8 +84,8 @@ def image_key() -> str:
     ours = [(SANDBOX / path).read_bytes() for path in guest_files()]
     spec = json.dumps(inner.inner_spec(), sort_keys=True).encode()
     accounts = (recipe.USERS + recipe.GROUPS).encode()
-    layout = (SANDBOX / "image" / "layout.py").read_bytes()
-    return _digest(base_key().encode(), spec, accounts, layout, PROFILE.read_bytes(), *ours)
+    layout = [(SANDBOX / "image" / name).read_bytes() for name in ("layout.py", "registry.py")]
+    return _digest(base_key().encode(), spec, accounts, *layout, PROFILE.read_bytes(), *ours)
 
 
 def current_image(configured: Path | None = None) -> Image | None:

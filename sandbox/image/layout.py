@@ -15,7 +15,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from sandbox.airlock import inner
-from sandbox.image import cache, recipe
+from sandbox.image import cache, recipe, registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +59,7 @@ def lay_out_inner(root: Path) -> None:
         shutil.copyfile(cache.SANDBOX / path, target)
     shutil.copyfile(cache.PROFILE, root / "usr/lib/lazaretto" / cache.PROFILE.name)
     _keep_font_cache(root)
+    registry.leave_windows_out(root)
     # out of LibreOffice's sight: with a Java extension among its own, each start with a new profile starts Java first,
     # some three seconds for every document. guest/soffice.py points to it where it is wanted
     extensions = root / "usr/lib/lazaretto/extensions"
