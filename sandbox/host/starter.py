@@ -42,7 +42,7 @@ class Starter:
     def stand_up(self, kind: Kind = Kind.OTHER, *, early: bool = False) -> Standing:
         """A sandbox that waits for its document; `early`: nobody waits for it yet, so that it may prepare itself."""
         snapshot = self.snapshots.of(kind) if self.snapshots else None
-        draws = early and kind is Kind.OTHER  # with LibreOffice the memory that it takes is worth more than the time
+        draws = early and kind is not Kind.HWP  # seldom wanted: its memory is worth more than its time
         if snapshot and time.monotonic() >= self.resting.get(kind, 0.0):
             plan = replace(self.plan, snapshot=snapshot, early=early)
             try:
