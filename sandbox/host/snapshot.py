@@ -144,9 +144,9 @@ def _make_one(runtime: OuterRuntime, plan: Plan, kind: Kind, path: Path) -> None
     unfinished = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=path.parent))
     try:
         _freeze(runtime, plan, kind, unfinished / kind)
-        path.mkdir(
-            mode=0o755, exist_ok=True
-        )  # as the image: the container's root is nobody, and nothing is to be hidden
+        path.mkdir(exist_ok=True)
+        for place in (path, unfinished / kind):  # as the image, whatever the umask: the container's root is nobody
+            place.chmod(0o755)
         (unfinished / kind).rename(path / kind)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -164,7 +164,7 @@ def _freeze(runtime: OuterRuntime, plan: Plan, kind: Kind, target: Path) -> None
     try:
         prepared(container, limits, FLAGS[kind] | contract.PREPARE_WHOLE)
         runtime.execute(making, name, inner.checkpoint_arguments(plan.platform))
-        target.mkdir(mode=0o755)
+        target.mkdir()
         for file in freezing.iterdir():
             shutil.copyfile(file, target / file.name)  # ours now, not nobody's
             (target / file.name).chmod(0o444)

@@ -93,11 +93,13 @@ def _appearing(path: Path) -> Iterator[Path]:
     """A directory to fill, which takes its name only when it is whole."""
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=path.parent))
     unfinished.chmod(0o755)  # the sandbox's own user must reach it
+    before = os.umask(0o022)  # and read what is in it, whatever the administrator's umask
     try:
         yield unfinished
         shutil.rmtree(path, ignore_errors=True)
         unfinished.rename(path)
     finally:
+        os.umask(before)
         shutil.rmtree(unfinished, ignore_errors=True)
 
 

@@ -105,6 +105,31 @@ def test_a_page_that_is_called_utf8_and_is_not(sandbox: LocalSandbox, tmp_path: 
     assert words.replace(" ", "") in shown(sandbox, page, tmp_path)
 
 
+BROKEN = {
+    "the end cut off": ("Grüße an alle, вам всем, 안녕하세요. " * 3).encode() + "é".encode()[:1],
+    "Latin pasted in": ("Grüße an alle, вам всем, 안녕하세요.\n" * 3).encode() + b"caf\xe9\n",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_utf8_with_a_fault_stays_utf8(name: str, sandbox: LocalSandbox, tmp_path: Path):
+    assert "вамвсем,안녕하세요." in shown(sandbox, BROKEN[name], tmp_path, "iso-8859-2")
+
+
+def test_what_its_message_calls_utf16_and_is_not_is_not_read_so(sandbox: LocalSandbox, tmp_path: Path):
+    document = "안녕하세요. 첨부 파일을 확인해 주세요.\r\n.\r\n".encode("cp949")
+    assert "첨부파일을" in shown(sandbox, document + b"." * (len(document) % 2), tmp_path, "utf-16le")
+
+
+def test_a_long_line_of_ascii_before_the_first_letter_costs_no_time(sandbox: LocalSandbox, tmp_path: Path):
+    document = b"<html><body><!--" + b"A" * 3_000_000 + "--><p>Größe</p></body></html>".encode("latin-1")
+    result = sandbox.flatten_now(document, tmp_path / "out.pdf")
+    assert isinstance(result, Flattened), result
+    assert result.seconds < 30, "a search that is quadratic takes hours"
+    with pymupdf.open(result.path) as pdf:
+        assert "Größe" in pdf[0].get_text()
+
+
 def test_words_about_charsets_are_shown_as_they_are(sandbox: LocalSandbox, tmp_path: Path):
     assert "Content-Type:text/html;charset=koi8-r" in shown(
         sandbox, "<html><body><p>Größe: Content-Type: text/html; charset=koi8-r</p></body></html>".encode(), tmp_path

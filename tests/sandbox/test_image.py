@@ -214,3 +214,19 @@ def test_the_built_image_holds_what_its_info_says():
     assert set(recipe.PACKAGES) == set(info["packages"])
     assert {path.name for path in (rootfs / "inner/etc").iterdir()}.isdisjoint({"shadow", "hostname", "machine-id"})
     assert not [path for path in (rootfs / "inner/usr").rglob("*") if path.lstat().st_mode & 0o6000 and path.is_file()]
+
+
+def test_what_is_built_can_be_read_by_the_sandboxs_user_whatever_the_umask(tmp_path: Path):
+    before = os.umask(0o077)
+    try:
+        with build._appearing(tmp_path / "image") as unfinished:
+            (unfinished / "file").touch()
+            (unfinished / "folder").mkdir()
+        assert os.umask(0o077) == 0o077, "it is as it was"
+    finally:
+        os.umask(before)
+    assert [(tmp_path / "image" / name).stat().st_mode & 0o777 for name in ("", "file", "folder")] == [
+        0o755,
+        0o644,
+        0o755,
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -155,12 +156,16 @@ def test_where_hwps_cannot_be_made_the_others_are_kept_and_it_is_tried_again(tmp
     runtime.restores = True
     (tmp_path / "images" / "one").mkdir(parents=True)
     here = replace(plan(tmp_path), image=Image(tmp_path / "images" / "one", "none"))
+    before = os.umask(0o077)  # as the service's unit has it
     for _ in range(2):
         made = snapshots_for(runtime, here, None)
         assert made.of(Kind.OFFICE)
         assert made.of(Kind.OTHER)
         assert made.of(Kind.HWP) is None
+    os.umask(before)
     assert tried == [Kind.OFFICE, Kind.OTHER, Kind.HWP, Kind.HWP]
+    for place in (made.directory, made.of(Kind.OFFICE)):
+        assert place.stat().st_mode & 0o777 == 0o755, "the container's root is nobody"
 
 
 def test_a_snapshot_that_cannot_be_made_leaves_nothing(tmp_path: Path):
